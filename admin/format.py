@@ -1,0 +1,118 @@
+"""How values are shown: money, durations, times, counts. Exports carry the raw values instead."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta, tzinfo
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Final
+
+from markupsafe import Markup, escape
+
+MINUS: Final = "\N{MINUS SIGN}"
+UNKNOWN: Final = "\N{EN DASH}"
+"""Shown for what is not known; never 0."""
+
+
+def money(amount: Decimal | None, currency: str | None, decimals: int = 4) -> str:
+    """An amount with thousands marks and its currency: −1,234.5600 EUR."""
+    if amount is None or not currency:
+        return UNKNOWN
+    return f"{number(amount, decimals)} {currency}"
+
+
+def number(amount: Decimal | None, decimals: int = 4) -> str:
+    """An amount without its currency."""
+    if amount is None:
+        return UNKNOWN
+    rounded = amount.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
+    return f"{MINUS if rounded < 0 else ''}{abs(rounded):,.{decimals}f}"
+
+
+def duration(seconds: Decimal | float | None) -> str:
+    """A duration: 3:04, from one hour on 1:02:09. Begun seconds are not shown."""
+    if seconds is None:
+        return UNKNOWN
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def seconds(value: Decimal | float | None, decimals: int = 3) -> str:
+    """Seconds with their fraction: 184.510 s."""
+    return UNKNOWN if value is None else f"{value:.{decimals}f} s"
+
+
+def count(value: int | None) -> str:
+    """A count with thousands marks."""
+    return UNKNOWN if value is None else f"{value:,}"
+
+
+def total(value: int, limit: int) -> str:
+    """How many rows a list has: exact below `limit`."""
+    return f"{value:,}" if value < limit else f"more than {limit - 1:,}"
+
+
+def share(part: int, whole: int) -> str:
+    """A share as a percentage: 57.9 %; unknown when there is nothing to share."""
+    return f"{100 * part / whole:.1f} %" if whole else UNKNOWN
+
+
+def rate(value: float | None) -> str:
+    """Calls per second."""
+    return UNKNOWN if value is None else f"{value:.2f}" if value < 10 else f"{value:,.0f}"
+
+
+def clock(value: datetime, now: datetime, zone: tzinfo = UTC) -> str:
+    """A time: 23 Nov 02:14:07, with the year when it is not this one."""
+    local = value.astimezone(zone)
+    year = "" if local.year == now.astimezone(zone).year else f" {local.year}"
+    return f"{local.day} {local:%b}{year} {local:%H:%M:%S}"
+
+
+def time(value: datetime | None, now: datetime | None = None, zone: tzinfo = UTC) -> Markup:
+    """A time as an element, with UTC as its title."""
+    if value is None:
+        return escape(UNKNOWN)
+    text = clock(value, now or datetime.now(UTC), zone)
+    in_utc = value.astimezone(UTC)
+    return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(
+        in_utc.isoformat(timespec="milliseconds"), f"{in_utc:%Y-%m-%d %H:%M:%S}", text
+    )
+
+
+def exact_time(value: datetime | None, zone: tzinfo = UTC) -> Markup:
+    """A time to the millisecond, for details."""
+    if value is None:
+        return escape(UNKNOWN)
+    local = value.astimezone(zone)
+    return Markup('<time datetime="{}">{}</time>').format(
+        value.astimezone(UTC).isoformat(timespec="milliseconds"),
+        f"{local.day} {local:%b %Y %H:%M:%S}.{local.microsecond // 1000:03} {local:%Z}",
+    )
+
+
+def since(value: float, now: float) -> str:
+    """How long ago a moment of the clock was, as a duration."""
+    return duration(max(0.0, now - value))
+
+
+def input_time(value: datetime | None) -> str:
+    """A time as the field datetime-local takes it."""
+    return "" if value is None else f"{value.astimezone(UTC):%Y-%m-%dT%H:%M}"
+
+
+def parse_input_time(text: str) -> datetime | None:
+    """Read a field datetime-local, which is in UTC; None when it is empty or no time."""
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=UTC) if text else None
+    except ValueError:
+        return None
+
+
+def ago(span: timedelta, now: datetime | None = None) -> datetime:
+    """The moment so long ago."""
+    return (now or datetime.now(UTC)) - span
+
+
+def compact(query: Mapping[str, str]) -> dict[str, str]:
+    """The parts of an address that say something."""
+    return {name: value for name, value in query.items() if value}

@@ -1,0 +1,33 @@
+"""Typed keys of what the application and a request carry."""
+
+import asyncio
+from typing import Final
+
+from aiohttp import web
+
+from admin.assets import Assets
+from admin.live import Readers
+from admin.metrics import PanelMetrics
+from admin.passwords import Passwords
+from admin.shared import Shared
+from admin.stores.reading import Pool
+from admin.stores.users import User
+from b2bua.control.client import ControlClient
+from conf.settings import Settings
+
+SETTINGS: Final = web.AppKey("settings", Settings)
+POOL: Final = web.AppKey("pool", Pool)
+CONTROL: Final = web.AppKey("control", ControlClient)
+ASSETS: Final = web.AppKey("assets", Assets)
+PASSWORDS: Final = web.AppKey("passwords", Passwords)
+PICTURES: Final = web.AppKey("pictures", Shared)
+"""What the readers of one scope share: live calls, overview, health."""
+READERS: Final = web.AppKey("readers", Readers)
+METRICS: Final = web.AppKey("metrics", PanelMetrics)
+STOPPING: Final = web.AppKey("stopping", asyncio.Event)
+"""Set when the panel shuts down, so that streams end."""
+
+USER: Final = web.RequestKey("user", User)
+REQUEST_ID: Final = web.RequestKey("request_id", str)
+VISIT: Final = web.RequestKey("visit", str)
+"""Token given to a visitor without a session, for its CSRF token; set when the cookie has to be sent."""

@@ -1,0 +1,51 @@
+"""The entries of the navigation, in groups, each with the permission that shows it."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from admin.permissions import Permission
+from admin.stores.users import User
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A page in the navigation."""
+
+    title: str
+    icon: str
+    route: str
+    permission: Permission
+
+    @property
+    def resource(self) -> str:
+        """What its route names have in common: `customer` of `customer.list`."""
+        return self.route.partition(".")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Entries under one heading; an empty title for none."""
+
+    title: str
+    entries: tuple[Entry, ...]
+
+
+GROUPS: Final = (
+    Group(
+        "",
+        (
+            Entry("Overview", "gauge", "overview.show", Permission.OVERVIEW),
+            Entry("Live calls", "phone-call", "call.list", Permission.CALLS_READ),
+            Entry("Call records", "list-details", "record.list", Permission.RECORDS_READ),
+        ),
+    ),
+    Group("Accounts", (Entry("Customers", "users", "customer.list", Permission.CUSTOMERS_READ),)),
+)
+
+
+def groups_for(user: User) -> list[Group]:
+    """The groups with the entries this login may open."""
+    shown = (
+        Group(group.title, tuple(entry for entry in group.entries if user.may(entry.permission))) for group in GROUPS
+    )
+    return [group for group in shown if group.entries]

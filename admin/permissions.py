@@ -1,0 +1,55 @@
+"""Who may do what: the permissions, and which of them each role has."""
+
+from enum import StrEnum
+from typing import Final
+
+
+class Permission(StrEnum):
+    """What a route or a part of a page asks for."""
+
+    PUBLIC = "public"
+    """No sign-in."""
+    SIGNED_IN = "signed_in"
+    """Any login, also one that has to change its password first."""
+    OVERVIEW = "overview"
+    CUSTOMERS_READ = "customers.read"
+    CALLS_READ = "calls.read"
+    CALLS_HANG_UP = "calls.hang_up"
+    RECORDS_READ = "records.read"
+    MONEY_READ = "money.read"
+    """Balances, and what calls cost the accounts in view."""
+    CARRIERS_READ = "carriers.read"
+    """Names, addresses and messages of the carrier's side."""
+    CARRIER_COST_READ = "carrier_cost.read"
+    SYSTEM_READ = "system.read"
+    """Health of the switch itself."""
+
+
+STAFF: Final = frozenset({"administrator", "support", "accounts"})
+"""Roles of the operator; they see all accounts."""
+
+_EVERYBODY: Final = frozenset(
+    {Permission.PUBLIC, Permission.SIGNED_IN, Permission.OVERVIEW, Permission.CALLS_READ, Permission.RECORDS_READ}
+)
+
+ROLE_PERMISSIONS: Final[dict[str, frozenset[Permission]]] = {
+    "administrator": frozenset(Permission),
+    "support": _EVERYBODY
+    | {Permission.CUSTOMERS_READ, Permission.CALLS_HANG_UP, Permission.CARRIERS_READ, Permission.SYSTEM_READ},
+    "accounts": _EVERYBODY
+    | {
+        Permission.CUSTOMERS_READ,
+        Permission.MONEY_READ,
+        Permission.CARRIERS_READ,
+        Permission.CARRIER_COST_READ,
+        Permission.SYSTEM_READ,
+    },
+    "reseller": _EVERYBODY | {Permission.CUSTOMERS_READ, Permission.CALLS_HANG_UP, Permission.MONEY_READ},
+    "customer": _EVERYBODY | {Permission.MONEY_READ},
+}
+"""Permissions of each role; a role that is not here has none."""
+
+
+def has_permission(role: str, permission: Permission) -> bool:
+    """Whether logins of this role have the permission."""
+    return permission in ROLE_PERMISSIONS.get(role, frozenset())

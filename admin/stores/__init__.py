@@ -1,0 +1,1 @@
+"""SQL of the panel, one module per resource: explicit columns in, dataclasses out."""

@@ -1,0 +1,248 @@
+"""Call records: the list and one record with its charges."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
+
+from admin.errors import NotFound
+from admin.format import parse_input_time
+from admin.paging import KeyParts, Page, PageRequest, make_page
+from admin.scope import Scope
+from admin.stores.reading import Pool, reading
+
+KEY: Final[KeyParts] = (datetime.fromisoformat, UUID, int)
+"""Parts of a cursor: received_at, call_id, attempt."""
+
+RESULTS: Final = ("answered", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A row of the list."""
+
+    call_id: UUID
+    attempt: int
+    is_last: bool
+    received_at: datetime
+    duration: Decimal
+    source: str
+    destination: str
+    sip_code: int
+    q850_cause: int | None
+    code: str
+    refused_by: str
+    gross: Decimal | None
+    currency: str | None
+    account: str | None
+    account_name: str | None
+    decimals: int
+    carrier: str | None
+    gateway: str | None
+
+    @property
+    def key(self) -> tuple[datetime, UUID, int]:
+        """Its place in the list."""
+        return self.received_at, self.call_id, self.attempt
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFilter:
+    """What the list is narrowed to; an empty field does not narrow it."""
+
+    account: str = ""
+    number: str = ""
+    result: str = ""
+    """`answered`, `failed`, or one of the codes."""
+    gateway: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    last_only: bool = False
+
+    @classmethod
+    def read(cls, query: Mapping[str, str]) -> "RecordFilter":
+        """Take the fields of an address. Numbers may be written in any way."""
+        return cls(
+            account=query.get("account", "").strip().upper()[:40],
+            number=re.sub(r"[^0-9*#A-Za-z]", "", query.get("number", ""))[:40],
+            result=query.get("result", "").strip()[:40],
+            gateway=query.get("gateway", "").strip()[:100],
+            since=parse_input_time(query.get("since", "")),
+            until=parse_input_time(query.get("until", "")),
+            last_only=query.get("attempts") == "last",
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it lets everything through."""
+        return self == RecordFilter()
+
+    def parameters(self) -> tuple[Any, ...]:
+        """Account, number, answered, code, gateway, since, until for the query."""
+        answered = {"answered": True, "failed": False}.get(self.result)
+        code = self.result.upper() if self.result and answered is None else None
+        number = f"%{self.number}%" if self.number else None
+        return self.account or None, number, answered, code, self.gateway or None, self.since, self.until
+
+
+_LIST: Final = """
+    SELECT cdr.call_id, cdr.attempt, cdr.is_last, cdr.received_at, cdr.duration, cdr.source_received,
+           cdr.destination_received, cdr.sip_code, cdr.q850_cause, cdr.code, cdr.object, cdr.gross, cdr.currency,
+           account.code AS account, account.name AS account_name, account.decimals,
+           carrier.name AS carrier, gateway.name AS gateway
+    FROM cdr
+    LEFT JOIN account ON account.id = cdr.account_id
+    LEFT JOIN carrier ON carrier.id = cdr.carrier_id
+    LEFT JOIN gateway ON gateway.id = cdr.gateway_id
+    WHERE ($1::bigint IS NULL OR cdr.account_id = $1)
+      AND ($2::bigint IS NULL OR $2 = ANY (cdr.account_chain))
+      AND ($3::text IS NULL OR (SELECT named.id FROM account AS named WHERE named.code = $3) = ANY (cdr.account_chain))
+      AND ($4::text IS NULL OR cdr.source_received ILIKE $4 OR cdr.destination_received ILIKE $4)
+      AND ($5::boolean IS NULL OR (cdr.code = 'ANSWERED') = $5)
+      AND ($6::text IS NULL OR cdr.code = $6)
+      AND ($7::text IS NULL OR gateway.name = $7)
+      AND ($8::timestamptz IS NULL OR cdr.received_at >= $8)
+      AND ($9::timestamptz IS NULL OR cdr.received_at < $9)
+      AND (NOT $10::boolean OR cdr.is_last)
+"""
+
+_OLDER: Final = """
+      AND ($11::timestamptz IS NULL OR (cdr.received_at <= $11
+           AND (cdr.received_at < $11 OR (cdr.call_id, cdr.attempt) > ($12::uuid, $13::smallint))))
+    ORDER BY cdr.received_at DESC, cdr.call_id, cdr.attempt
+    LIMIT $14
+"""
+
+_NEWER: Final = """
+      AND (cdr.received_at >= $11
+           AND (cdr.received_at > $11 OR (cdr.call_id, cdr.attempt) < ($12::uuid, $13::smallint)))
+    ORDER BY cdr.received_at, cdr.call_id DESC, cdr.attempt DESC
+    LIMIT $14
+"""
+
+
+async def list_records(pool: Pool, scope: Scope, chosen: RecordFilter, asked: PageRequest) -> Page[Record]:
+    """A page of the records in scope, newest first."""
+    query = _LIST + (_NEWER if asked.backward else _OLDER)
+    last_only = chosen.last_only or scope.account_id is not None
+    async with reading(pool) as connection:
+        rows = await connection.fetch(
+            query, scope.exact, scope.top, *chosen.parameters(), last_only, *asked.parts(3), asked.size + 1
+        )
+    return make_page([_record(row) for row in rows], asked, lambda record: record.key)
+
+
+def _record(row: Any) -> Record:  # noqa: ANN401 - asyncpg's row
+    return Record(
+        call_id=row["call_id"],
+        attempt=row["attempt"],
+        is_last=row["is_last"],
+        received_at=row["received_at"],
+        duration=row["duration"],
+        source=row["source_received"],
+        destination=row["destination_received"],
+        sip_code=row["sip_code"],
+        q850_cause=row["q850_cause"],
+        code=row["code"],
+        refused_by=row["object"],
+        gross=row["gross"],
+        currency=row["currency"],
+        account=row["account"],
+        account_name=row["account_name"],
+        decimals=4 if row["decimals"] is None else row["decimals"],
+        carrier=row["carrier"],
+        gateway=row["gateway"],
+    )
+
+
+_DETAIL: Final = """
+    SELECT cdr.call_id, cdr.attempt, cdr.is_last, cdr.received_at, cdr.ringing_at, cdr.answered_at, cdr.ended_at,
+           cdr.post_dial_delay, cdr.duration, cdr.account_id, cdr.account_chain, cdr.device, cdr.worker,
+           cdr.a_call_id, cdr.b_call_id, cdr.source_received, cdr.source_sent, cdr.destination_received,
+           cdr.destination_sent, cdr.a_address, cdr.a_transport, cdr.a_user_agent, cdr.b_address, cdr.b_transport,
+           cdr.b_user_agent, cdr.sip_code, cdr.q850_cause, cdr.code, cdr.object, cdr.ended_by, cdr.reason,
+           cdr.codecs_offered, cdr.codec_used, cdr.media_mode, cdr.gross, cdr.currency,
+           account.code AS account, account.name AS account_name, account.decimals,
+           carrier.code AS carrier, carrier.name AS carrier_name, gateway.name AS gateway, route.name AS route
+    FROM cdr
+    LEFT JOIN account ON account.id = cdr.account_id
+    LEFT JOIN carrier ON carrier.id = cdr.carrier_id
+    LEFT JOIN gateway ON gateway.id = cdr.gateway_id
+    LEFT JOIN route ON route.id = cdr.route_id
+    WHERE cdr.call_id = $3 AND cdr.attempt = $4
+      AND ($1::bigint IS NULL OR cdr.account_id = $1)
+      AND ($2::bigint IS NULL OR $2 = ANY (cdr.account_chain))
+      AND ($5::boolean OR cdr.is_last)
+"""
+
+_CHARGES: Final = """
+    SELECT cdr_charge.level, account.code AS account, account.name AS account_name, account.decimals,
+           carrier.code AS carrier, carrier.name AS carrier_name, tariff.name AS tariff, rate.prefix, rate.destination,
+           cdr_charge.billed_seconds, cdr_charge.net, cdr_charge.tax, cdr_charge.gross, cdr_charge.currency
+    FROM cdr_charge
+    LEFT JOIN account ON account.id = cdr_charge.account_id
+    LEFT JOIN carrier ON carrier.id = cdr_charge.carrier_id
+    LEFT JOIN tariff ON tariff.id = cdr_charge.tariff_id
+    LEFT JOIN rate ON rate.id = cdr_charge.rate_id
+    WHERE cdr_charge.call_id = $1 AND cdr_charge.attempt = $2 AND cdr_charge.received_at = $3
+      AND cdr_charge.level BETWEEN $4 AND $5
+    ORDER BY cdr_charge.level < 0, cdr_charge.level
+"""
+
+_ATTEMPTS: Final = """
+    SELECT cdr.attempt, cdr.is_last, cdr.sip_code, cdr.q850_cause, cdr.code, gateway.name AS gateway
+    FROM cdr LEFT JOIN gateway ON gateway.id = cdr.gateway_id
+    WHERE cdr.call_id = $1
+    ORDER BY cdr.attempt
+    LIMIT 50
+"""
+
+HIGHEST_LEVEL: Final = 1000
+"""More levels than any chain of accounts has."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordDetail:
+    """One record with everything this login may see of it."""
+
+    fields: Mapping[str, Any]
+    charges: list[Mapping[str, Any]]
+    attempts: list[Mapping[str, Any]]
+    """Every attempt of the call, for staff."""
+
+
+async def find_record(
+    pool: Pool, scope: Scope, call_id: UUID, attempt: int, *, money: bool, carrier_cost: bool
+) -> RecordDetail:
+    """Load a record.
+
+    Args:
+        pool: The database.
+        scope: What the login sees; others than staff see the last attempt of a call only.
+        call_id: The call.
+        attempt: Which of its attempts.
+        money: Whether to load what the accounts pay.
+        carrier_cost: Whether to load what the carrier costs.
+
+    Raises:
+        NotFound: no such record, or not in scope.
+    """
+    is_staff = scope.account_id is None
+    async with reading(pool) as connection:
+        fields = await connection.fetchrow(_DETAIL, scope.exact, scope.top, call_id, attempt, is_staff)
+        if fields is None:
+            raise NotFound
+        lowest, highest = _visible_levels(scope, list(fields["account_chain"]), money, carrier_cost)
+        charges = await connection.fetch(_CHARGES, call_id, attempt, fields["received_at"], lowest, highest)
+        attempts = await connection.fetch(_ATTEMPTS, call_id) if is_staff else []
+    return RecordDetail(dict(fields), [dict(row) for row in charges], [dict(row) for row in attempts])
+
+
+def _visible_levels(scope: Scope, chain: list[int], money: bool, carrier_cost: bool) -> tuple[int, int]:
+    """First and last level of charges that may be seen: nobody sees what those above them pay."""
+    own = scope.account_id
+    highest = HIGHEST_LEVEL if own is None else chain.index(own)
+    return -1 if carrier_cost else 0, highest if money else -1

@@ -1,0 +1,138 @@
+"""Logins of the panel and their sessions."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from admin.permissions import Permission, has_permission
+from admin.scope import Scope, scope_of
+from admin.stores.reading import Pool
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who is signed in."""
+
+    user_id: int
+    login: str
+    role: str
+    account_id: int | None
+    account: str | None
+    """Code of the account."""
+    must_change_password: bool
+
+    @property
+    def scope(self) -> Scope:
+        """The accounts this login sees."""
+        return scope_of(self.role, self.account_id)
+
+    def may(self, permission: Permission) -> bool:
+        """Whether this login has the permission."""
+        return has_permission(self.role, permission)
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """What a sign-in needs to know of a login."""
+
+    user_id: int
+    password_hash: str
+
+
+async def begin_sign_in(pool: Pool, login: str, lock_after: int, lock_time: int) -> SignIn | None:
+    """Count an attempt, and return the login if it exists, is active and not locked.
+
+    The attempt counts as failed until `finish_sign_in` says otherwise: attempts sent at the same time cannot get past
+    the lock. The attempt that reaches `lock_after` locks the login for `lock_time` seconds.
+    """
+    row = await pool.fetchrow(
+        """
+        UPDATE panel_user
+        SET failures = CASE WHEN failures + 1 >= $2 THEN 0 ELSE failures + 1 END,
+            locked_until = CASE WHEN failures + 1 >= $2 THEN now() + make_interval(secs => $3) END
+        WHERE login = $1 AND status = 'active' AND (locked_until IS NULL OR locked_until <= now())
+        RETURNING id, password_hash
+        """,
+        login,
+        lock_after,
+        float(lock_time),
+    )
+    return SignIn(row["id"], row["password_hash"]) if row else None
+
+
+async def finish_sign_in(pool: Pool, user_id: int) -> None:
+    """The password was right: forget the failures."""
+    await pool.execute("UPDATE panel_user SET failures = 0, locked_until = NULL WHERE id = $1", user_id)
+
+
+async def password_hash(pool: Pool, user_id: int) -> str | None:
+    """The stored hash of a login."""
+    value: str | None = await pool.fetchval("SELECT password_hash FROM panel_user WHERE id = $1", user_id)
+    return value
+
+
+async def change_password(pool: Pool, user_id: int, new_hash: str) -> None:
+    """Store a new hash and end every session of the login."""
+    async with pool.acquire(timeout=5) as connection, connection.transaction():
+        await connection.execute(
+            "UPDATE panel_user SET password_hash = $2, must_change_password = false, failures = 0 WHERE id = $1",
+            user_id,
+            new_hash,
+        )
+        await connection.execute("DELETE FROM panel_session WHERE user_id = $1", user_id)
+
+
+async def find_session(pool: Pool, token_hash: bytes, idle: int) -> tuple[User, dict[str, Any]] | None:
+    """The login and the data of a session that is still good. Does not count as a use of it."""
+    row = await pool.fetchrow(
+        """
+        SELECT panel_user.id, panel_user.login, panel_user.role, panel_user.account_id, panel_user.must_change_password,
+               account.code AS account, panel_session.data::text AS data
+        FROM panel_session
+        JOIN panel_user ON panel_user.id = panel_session.user_id
+        LEFT JOIN account ON account.id = panel_user.account_id
+        WHERE panel_session.token_hash = $1 AND panel_user.status = 'active'
+          AND panel_session.seen_at > now() - make_interval(secs => $2)
+        """,
+        token_hash,
+        float(idle),
+    )
+    if row is None:
+        return None
+    user = User(row["id"], row["login"], row["role"], row["account_id"], row["account"], row["must_change_password"])
+    return user, orjson.loads(row["data"])
+
+
+async def touch_session(pool: Pool, token_hash: bytes) -> None:
+    """Note that a session is in use, to the half minute: not every page is a write."""
+    await pool.execute(
+        "UPDATE panel_session SET seen_at = now() WHERE token_hash = $1 AND seen_at < now() - interval '30 seconds'",
+        token_hash,
+    )
+
+
+async def create_session(pool: Pool, token_hash: bytes, user_id: int, data: dict[str, Any], idle: int) -> None:
+    """Store a new session, and remove those that have ended."""
+    async with pool.acquire(timeout=5) as connection, connection.transaction():
+        await connection.execute(
+            "DELETE FROM panel_session WHERE seen_at <= now() - make_interval(secs => $1)", float(idle)
+        )
+        await connection.execute(
+            "INSERT INTO panel_session (token_hash, user_id, data) VALUES ($1, $2, $3::text::jsonb)",
+            token_hash,
+            user_id,
+            orjson.dumps(data).decode(),
+        )
+
+
+async def update_session(pool: Pool, token_hash: bytes, data: dict[str, Any]) -> None:
+    """Store the changed data of a session."""
+    await pool.execute(
+        "UPDATE panel_session SET data = $2::text::jsonb WHERE token_hash = $1", token_hash, orjson.dumps(data).decode()
+    )
+
+
+async def delete_session(pool: Pool, token_hash: bytes) -> None:
+    """End a session."""
+    await pool.execute("DELETE FROM panel_session WHERE token_hash = $1", token_hash)

@@ -1,0 +1,1 @@
+"""The switch: SIP stack, transports, policy, live state, calls, and the `softswitch` command."""

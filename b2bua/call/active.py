@@ -1,0 +1,485 @@
+"""A call in progress: carries out the controller's effects with legs, live store, journal and timers."""
+
+import time
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
+
+from b2bua.call import effects as do
+from b2bua.call.controller import Call, State
+from b2bua.call.disposition import Disposition
+from b2bua.call.events import (
+    Acknowledged,
+    AdmissionRefused,
+    Admitted,
+    Answered,
+    AttemptFailed,
+    CallTimer,
+    CarrierAdmitted,
+    CarrierRefused,
+    Event,
+    FundsExtended,
+    FundsRefused,
+    HungUp,
+    Progressed,
+    Side,
+    TimerExpired,
+)
+from b2bua.call.leg import NOBODY, CalleeLeg, CallerLeg, Leg
+from b2bua.live.admission import Outcome, Refusal, Shortage
+from b2bua.policy.decision import Decision
+from b2bua.sip.message import Response
+from b2bua.sip.reason import q850_cause
+from b2bua.sip.timers import Timer
+from b2bua.sip.uri import escape_user, join_host_port
+from b2bua.transport.endpoint import TimerOwner
+from cdr.record import CARRIER_LEVEL, AttemptRecord, Level, finish
+from media.sdp import audio_codecs, replace_origin
+from rating.charge import charge
+from rating.funds import micros_up
+
+if TYPE_CHECKING:
+    from b2bua.call.driver import CallDriver
+
+
+class ActiveCall(TimerOwner):
+    """One call of a worker.
+
+    Args:
+        driver: What all calls share.
+        call_id: UUID of the call.
+        decision: What was decided.
+        caller: The leg that called.
+        record: Facts of the call that every attempt's record begins with.
+        offer: The caller's session description, or empty.
+        max_forwards: Hops left for the callee's leg.
+    """
+
+    __slots__ = (
+        "_driver",
+        "_funded",
+        "_holds",
+        "_max_forwards",
+        "_offer",
+        "_owed",
+        "_priced",
+        "_session_id",
+        "_timer",
+        "call",
+        "call_id",
+        "callee",
+        "caller",
+        "decision",
+        "record",
+    )
+
+    def __init__(
+        self,
+        driver: "CallDriver",
+        call_id: str,
+        decision: Decision,
+        record: AttemptRecord,
+        offer: bytes,
+        max_forwards: int,
+    ) -> None:
+        self._driver = driver
+        self._max_forwards = max_forwards
+        self._offer = offer
+        self._session_id = int(call_id[-12:], 16)
+        self._timer: Timer[TimerOwner] | None = None
+        self.call_id = call_id
+        self.decision = decision
+        self.caller: CallerLeg
+        self.callee: CalleeLeg | None = None
+        self.record = record
+        self.call = Call(decision, driver.failover_codes, offer_in_invite=bool(offer), funds=driver.funds_rules)
+        self._holds: list[int] = []
+        """Micros held of each account of the chain; empty while nothing is."""
+        self._funded: int | None = None
+        """Seconds that they pay, from the answer on."""
+        self._priced: list[Level] = []
+        self._owed: list[int] = []
+        """Micros that the ended call costs each account."""
+
+    def handle(self, event: Event) -> None:
+        """Take one event and do what follows from it."""
+        for effect in self.call.handle(event):
+            _EFFECTS[type(effect)](self, effect)
+
+    # What legs and timers say
+
+    def caller_acknowledged(self, body: bytes) -> None:
+        """The ACK of our 2xx came."""
+        self.handle(Acknowledged(self._as_ours(body, self.callee)))
+
+    def caller_is_gone(self) -> None:
+        """The ACK of our 2xx never came."""
+        self.handle(HungUp(Side.CALLER, 102, "NO_ACK"))
+
+    def callee_responded(self, leg: CalleeLeg, response: Response) -> None:
+        """An answer to our INVITE came."""
+        if leg is not self.callee:
+            return
+        status = response.status
+        if status < 200:
+            self.handle(Progressed(status, self._as_ours(response.body, self.caller)))
+        elif status < 300:
+            self.record.codec_used = next(iter(audio_codecs(response.body)), "")
+            self.record.b_user_agent = response.headers.first("server") or response.headers.first("user-agent")
+            self.handle(Answered(self._as_ours(response.body, self.caller)))
+        else:
+            self.record.sip_code = status
+            self.handle(AttemptFailed(status, q850_cause(response.headers)))
+
+    def callee_unreachable(self, leg: CalleeLeg, code: str) -> None:
+        """No answer will come."""
+        if leg is self.callee:
+            self.handle(AttemptFailed(0, None, code))
+
+    def leg_hung_up(self, leg: Leg, cause: int | None) -> None:
+        """A BYE came."""
+        self.handle(HungUp(Side.CALLER if leg is self.caller else Side.CALLEE, cause))
+
+    def on_timer(self, kind: int, now: float) -> None:
+        """The call's timer ran out."""
+        self._timer = None
+        self.handle(TimerExpired(CallTimer(kind), self._talked()))
+
+    def _talked(self) -> float:
+        """Seconds since the answer."""
+        answered_at = self.record.answered_at
+        return 0.0 if answered_at is None else max(0.0, time.time() - answered_at)
+
+    def _as_ours(self, body: bytes, leg: Leg | None) -> bytes:
+        """A session description as the peer of a leg should see it: its origin is ours."""
+        if not body or leg is None:
+            return body
+        host = leg.endpoint.sent_by(leg.flow).rpartition(":")[0].strip("[]")
+        return replace_origin(body, self._session_id, host)
+
+    # Effects: live store
+
+    def _admit(self, effect: do.Admit) -> None:
+        limits = self.decision.limits
+        if limits is None or not (effect.take_sessions or limits.has_cps):
+            self.handle(Admitted())
+        elif effect.take_sessions:
+            self._hold_first(min(self._driver.funds_rules.slice, self.decision.max_duration), is_counted=False)
+        else:
+            self._driver.admission.count(limits, self._admit_answered)
+
+    def _hold_first(self, seconds: int, *, is_counted: bool) -> None:
+        limits = self.decision.limits
+        assert limits is not None
+        holds = self._costs(seconds)
+
+        def answered(outcome: Outcome) -> None:
+            if outcome is None:
+                self._holds, self._funded = holds, seconds
+                self.handle(Admitted(seconds))
+            elif isinstance(outcome, Shortage):
+                affordable = self._affordable(outcome, 0, seconds)
+                if affordable:
+                    # Others may be faster: then the next answer says what is left.
+                    self._hold_first(affordable, is_counted=True)
+                else:
+                    self._admit_answered(outcome)
+            else:
+                self._admit_answered(outcome)
+
+        self._driver.admission.admit(limits, holds, answered, is_counted=is_counted)
+
+    def _admit_answered(self, outcome: Outcome) -> None:
+        if outcome is None:
+            self.handle(Admitted())
+        elif isinstance(outcome, Refusal):
+            self.handle(AdmissionRefused("CPS_LIMIT" if outcome.of_cps else "SESSION_LIMIT", outcome.level.name))
+        elif isinstance(outcome, Shortage) and outcome.available[outcome.account] is not None:
+            # The levels of the chain are the device, then its accounts.
+            assert self.decision.limits is not None
+            self.handle(AdmissionRefused("NO_FUNDS", self.decision.limits.levels[outcome.account + 1].name))
+        else:
+            self.handle(AdmissionRefused("LIVE_STORE_AWAY", ""))
+
+    def _costs(self, seconds: int) -> list[int]:
+        """What a call of so many seconds costs each account, in micros, rounded up."""
+        return [micros_up(charge(seconds, price.rate, price.account.billing).gross) for price in self.decision.levels]
+
+    def _affordable(self, shortage: Shortage, held_seconds: int, wanted: int) -> int:
+        """The most seconds, above `held_seconds` and below `wanted`, that every account can pay; 0: none."""
+        spendable = [
+            (available or 0) + held for available, held in zip(shortage.available, self._costs_held(), strict=True)
+        ]
+        if None in shortage.available:
+            return 0
+        # Seconds that are free, within a grace, are no talk that could be granted.
+        least = max(1, held_seconds + 1, *(price.rate.grace for price in self.decision.levels))
+        low, high = held_seconds, wanted - 1
+        while low < high:
+            middle = (low + high + 1) // 2
+            if all(cost <= have for cost, have in zip(self._costs(middle), spendable, strict=True)):
+                low = middle
+            else:
+                high = middle - 1
+        return low if low >= least else 0
+
+    def _costs_held(self) -> list[int]:
+        return self._holds or [0] * len(self.decision.levels)
+
+    def _extend_funds(self, effect: do.ExtendFunds) -> None:
+        self._extend_to(effect.seconds)
+
+    def _extend_to(self, seconds: int) -> None:
+        limits = self.decision.limits
+        assert limits is not None
+        more = [cost - held for cost, held in zip(self._costs(seconds), self._holds, strict=True)]
+
+        def answered(outcome: Outcome) -> None:
+            if outcome is None:
+                self._holds = [held + added for held, added in zip(self._costs_held(), more, strict=True)]
+                self._funded = seconds
+                if self.call.state != State.ENDED:
+                    line = {"kind": "funded", "call_id": self.call_id, "attempt": self.record.attempt}
+                    self._driver.journal.append({**line, "seconds": seconds})
+                self.handle(FundsExtended(seconds, self._talked()))
+                return
+            if isinstance(outcome, Shortage) and self._funded is not None and self._holds:
+                affordable = self._affordable(outcome, self._funded, seconds)
+                if affordable:
+                    self._extend_to(affordable)
+                    return
+            self.handle(FundsRefused(self._talked()))
+
+        self._driver.admission.extend(limits, more, answered)
+
+    def _release(self, _: do.Release) -> None:
+        limits = self.decision.limits
+        if limits is None:
+            return
+        if any(self._owed):
+            # The record was appended just before: its debits count as posted once the journal is, up to here.
+            self._driver.admission.note_unposted(self._driver.journal.position, limits.funds_keys, self._owed)
+        self._driver.admission.release(limits, self._holds, self._owed if self._holds else ())
+        self._holds = []
+
+    def _release_funds(self, _: do.ReleaseFunds) -> None:
+        if self.decision.limits is not None and self._holds:
+            self._driver.admission.release_funds(self.decision.limits, self._holds)
+            self._holds = []
+
+    def _admit_carrier(self, effect: do.AdmitCarrier) -> None:
+        if self.record.code:
+            # The attempt before has its record; this one gets its own, whatever comes of it.
+            self.record = self._driver.new_record(self.record, effect.attempt + 1)
+        limits = self.decision.attempts[effect.attempt].gateway.limits
+        self._driver.admission.admit_carrier(limits, self._admit_carrier_answered)
+
+    def _admit_carrier_answered(self, outcome: Outcome) -> None:
+        if outcome is None:
+            self.handle(CarrierAdmitted())
+        elif isinstance(outcome, Refusal):
+            self.handle(CarrierRefused("CARRIER_LIMIT", outcome.level.name))
+        else:
+            self.handle(CarrierRefused("LIVE_STORE_AWAY", ""))
+
+    def _release_carrier(self, effect: do.ReleaseCarrier) -> None:
+        self._driver.admission.release(self.decision.attempts[effect.attempt].gateway.limits)
+
+    # Effects: signalling
+
+    def _send_invite(self, effect: do.SendInvite) -> None:
+        driver = self._driver
+        attempt = self.decision.attempts[effect.attempt]
+        gateway = attempt.gateway
+        if effect.attempt:
+            self.caller.new_attempt()
+        record = self.record
+        record.attempt = effect.attempt + 1
+        record.carrier_id, record.gateway_id = attempt.carrier.id, gateway.id
+        record.source_sent, record.destination_sent = attempt.source, attempt.destination
+        record.b_transport = gateway.transport
+        record.b_address = join_host_port(gateway.host, gateway.port)
+        flow = driver.endpoint.flow_to(gateway.transport, gateway.host, gateway.port)
+        if flow is None:
+            self.handle(AttemptFailed(0, None, "TRANSPORT_FAILURE"))
+            return
+        leg = self.callee = CalleeLeg(driver.endpoint, flow, self, driver.user_agent)
+        ours = driver.endpoint.sent_by(flow)
+        caller = f"<sip:{escape_user(attempt.source)}@{ours}>"
+        transport = "" if gateway.transport == "udp" else f";transport={gateway.transport}"
+        to = f"sip:{escape_user(attempt.destination)}@{record.b_address}"
+        offer = self._as_ours(self._offer, leg)
+        dialog = leg.send_invite(to + transport, caller, f"<{to}>", self._max_forwards, offer)
+        record.b_call_id = dialog.call_id
+
+    def _send_cancel(self, _: do.SendCancel) -> None:
+        if self.callee is not None:
+            self.callee.abandon()
+
+    def _send_ack(self, effect: do.SendAck) -> None:
+        if self.callee is not None:
+            self.callee.send_ack(effect.body)
+
+    def _send_provisional(self, effect: do.SendProvisional) -> None:
+        self.caller.send_provisional(effect.status, effect.body)
+
+    def _send_answer(self, effect: do.SendAnswer) -> None:
+        self.caller.answer(effect.body)
+        self._driver.add_dialogs(self)
+
+    def _send_failure(self, effect: do.SendFailure) -> None:
+        disposition = effect.disposition
+        extra = {"retry-after": str(disposition.retry_after)} if disposition.retry_after is not None else {}
+        self.caller.send_failure(disposition.status, disposition.cause, disposition.code, extra)
+
+    def _send_bye(self, effect: do.SendBye) -> None:
+        leg = self.caller if effect.side == Side.CALLER else self.callee
+        if leg is not None:
+            leg.send_bye(effect.cause, effect.text)
+
+    def _start_timer(self, effect: do.StartTimer) -> None:
+        if self._timer is not None:
+            self._driver.endpoint.wheel.cancel(self._timer)
+        self._timer = self._driver.endpoint.add_timer(effect.seconds, self, effect.timer)
+
+    def _stop_timer(self, _: do.StopTimer) -> None:
+        if self._timer is not None:
+            self._driver.endpoint.wheel.cancel(self._timer)
+            self._timer = None
+
+    # Effects: records
+
+    def _record_ringing(self, _: do.RecordRinging) -> None:
+        record = self.record
+        record.ringing_at = time.time()
+        record.post_dial_delay = round(record.ringing_at - record.received_at, 3)
+
+    def _record_answer(self, _: do.RecordAnswer) -> None:
+        record = self.record
+        record.answered_at = time.time()
+        if record.post_dial_delay is None:
+            record.post_dial_delay = round(record.answered_at - record.received_at, 3)
+        record.sip_code, record.code, record.media_mode, record.is_last = 200, "ANSWERED", "bypass", True
+        self._driver.journal.append(self.answered_line())
+
+    def answered_line(self) -> dict[str, Any]:
+        """The journal line that lets a successor of this process end the call."""
+        assert self.callee is not None
+        assert self.callee.dialog is not None
+        return {
+            "kind": "answered",
+            "record": self.record,
+            "levels": [level.to_json() for level in self._levels()],
+            "dialogs": [self.caller.make_dialog().to_record(), self.callee.dialog.to_record()],
+            "deadline": self._deadline(),
+        }
+
+    def _levels(self) -> list[Level]:
+        """What an answered attempt is charged on, as it was when it was answered."""
+        if self._priced:
+            return self._priced
+        decision, attempt = self.decision, self.decision.attempts[self.call.attempt]
+        levels = [
+            Level(n, price.account.id, None, price.tariff.id, price.rate, price.account.billing, price.tariff.currency)
+            for n, price in enumerate(decision.levels)
+        ]
+        if attempt.tariff is not None and attempt.rate is not None:
+            tariff, carrier = attempt.tariff, attempt.carrier
+            billing = carrier.billing
+            levels.append(Level(CARRIER_LEVEL, None, carrier.id, tariff.id, attempt.rate, billing, tariff.currency))
+        for level, above in pairwise(levels):
+            if level.currency != above.currency:
+                level.exchange = self._driver.exchange_rate(above.currency, level.currency)
+        self._priced = levels
+        return levels
+
+    def _record_failure(self, effect: do.RecordFailure) -> None:
+        disposition: Disposition = effect.disposition
+        record = self.record
+        record.is_last = effect.is_last
+        record.sip_code = record.sip_code or disposition.status
+        record.q850_cause = disposition.cause
+        record.code, record.object = disposition.code, disposition.object
+        record.ended_by = effect.ended_by
+        self._write_record([])
+
+    def _record_end(self, effect: do.RecordEnd) -> None:
+        record = self.record
+        record.q850_cause = effect.cause
+        record.ended_by, record.reason = effect.ended_by, effect.reason
+        self._write_record(self._levels())
+
+    def _write_record(self, levels: list[Level]) -> None:
+        record = self.record
+        ended_at = time.time()
+        if record.answered_at is not None:
+            # docs/behaviour.md §5: the record's end is the deadline, however late the timer was.
+            ended_at = min(ended_at, self._deadline())
+        charges = finish(record, levels, ended_at)
+        self._owed = [micros_up(Decimal(charged[8])) for charged in charges if charged[0] != CARRIER_LEVEL]
+        self._driver.journal.append({"kind": "cdr", "record": record, "charges": charges})
+        self._driver.counted(record)
+
+    def _deadline(self) -> float:
+        """When the call has to be over: its longest duration, or what its funds pay."""
+        assert self.record.answered_at is not None
+        limit = self.decision.attempts[self.call.attempt].gateway.max_duration
+        seconds = min(self.decision.max_duration, limit) if limit else self.decision.max_duration
+        return self.record.answered_at + (seconds if self._funded is None else min(seconds, self._funded))
+
+    def _forget(self, _: do.Forget) -> None:
+        self.caller.stop()
+        self._driver.forget(self)
+        # Late messages find the legs through their transactions; the call itself is freed at once.
+        self.caller.user = NOBODY
+        self.caller.transaction.user = None
+        if self.callee is not None:
+            self.callee.user = NOBODY
+
+    def to_live(self) -> dict[str, Any]:
+        """The call as the control interface shows it."""
+        record = self.record
+        state = {State.RINGING: "ringing", State.ANSWERED: "answered"}.get(self.call.state, "trying")
+        account = self.decision.account
+        attempt = self.decision.attempts[self.call.attempt] if self.call.attempt >= 0 else None
+        return {
+            "call_id": self.call_id,
+            "worker": record.worker,
+            "account": account.code if account else "",
+            "account_id": record.account_id,
+            "account_chain": record.account_chain,
+            "device": record.device,
+            "source": record.source_received,
+            "destination": record.destination_received,
+            "carrier": attempt.carrier.code if attempt else "",
+            "gateway": attempt.gateway.name if attempt else "",
+            "attempt": self.call.attempt + 1,
+            "state": state,
+            "received_at": record.received_at,
+            "answered_at": record.answered_at,
+        }
+
+
+_EFFECTS: Final[Mapping[type, Callable[[ActiveCall, Any], None]]] = {
+    do.Admit: ActiveCall._admit,
+    do.Release: ActiveCall._release,
+    do.ExtendFunds: ActiveCall._extend_funds,
+    do.ReleaseFunds: ActiveCall._release_funds,
+    do.AdmitCarrier: ActiveCall._admit_carrier,
+    do.ReleaseCarrier: ActiveCall._release_carrier,
+    do.SendInvite: ActiveCall._send_invite,
+    do.SendCancel: ActiveCall._send_cancel,
+    do.SendAck: ActiveCall._send_ack,
+    do.SendProvisional: ActiveCall._send_provisional,
+    do.SendAnswer: ActiveCall._send_answer,
+    do.SendFailure: ActiveCall._send_failure,
+    do.SendBye: ActiveCall._send_bye,
+    do.StartTimer: ActiveCall._start_timer,
+    do.StopTimer: ActiveCall._stop_timer,
+    do.RecordRinging: ActiveCall._record_ringing,
+    do.RecordAnswer: ActiveCall._record_answer,
+    do.RecordFailure: ActiveCall._record_failure,
+    do.RecordEnd: ActiveCall._record_end,
+    do.Forget: ActiveCall._forget,
+}

@@ -1,0 +1,371 @@
+"""The two legs of a call: each a user agent of its own, with its own Call-ID, tags, CSeq, Contact and Via.
+
+Nothing of one leg's network is known to the other: bodies and causes pass through the controller, headers do not.
+"""
+
+from enum import IntEnum
+from ipaddress import ip_address
+from typing import Final, Protocol
+
+from b2bua.sip.address import split_address
+from b2bua.sip.dialog import Dialog
+from b2bua.sip.errors import ParseError
+from b2bua.sip.flow import DEFAULT_PORT, Flow
+from b2bua.sip.headers import Headers
+from b2bua.sip.message import Request, Response
+from b2bua.sip.reason import format_reason, q850_cause
+from b2bua.sip.timers import Timer
+from b2bua.sip.transactions import ClientTransaction, ServerTransaction
+from b2bua.sip.uri import URI
+from b2bua.transport.endpoint import Endpoint, TimerOwner, new_token
+
+ALLOW: Final = "INVITE, ACK, BYE, CANCEL, OPTIONS"
+SDP: Final = "application/sdp"
+
+
+class LegTimer(IntEnum):
+    """What a leg waits for."""
+
+    REPEAT_ANSWER = 0
+    """The ACK of our 2xx (RFC 3261 §13.3.1.4)."""
+
+
+class LegUser(Protocol):
+    """The call that a leg belongs to."""
+
+    def caller_acknowledged(self, body: bytes) -> None:
+        """The ACK of our 2xx came."""
+
+    def caller_is_gone(self) -> None:
+        """The ACK of our 2xx never came."""
+
+    def callee_responded(self, leg: "CalleeLeg", response: Response) -> None:
+        """An answer to our INVITE came."""
+
+    def callee_unreachable(self, leg: "CalleeLeg", code: str) -> None:
+        """No answer will come."""
+
+    def leg_hung_up(self, leg: "Leg", cause: int | None) -> None:
+        """A BYE came."""
+
+
+class Nobody:
+    """Stands in for the call of a leg that has outlived it, so that neither keeps the other in memory."""
+
+    def caller_acknowledged(self, body: bytes) -> None:
+        """Ignore it."""
+
+    def caller_is_gone(self) -> None:
+        """Ignore it."""
+
+    def callee_responded(self, leg: "CalleeLeg", response: Response) -> None:
+        """Ignore it."""
+
+    def callee_unreachable(self, leg: "CalleeLeg", code: str) -> None:
+        """Ignore it."""
+
+    def leg_hung_up(self, leg: "Leg", cause: int | None) -> None:
+        """Ignore it."""
+
+
+NOBODY: Final = Nobody()
+
+
+def contact_of(endpoint: Endpoint, flow: Flow) -> str:
+    """Our Contact as a flow's peer should see it."""
+    transport = "" if flow.transport == "udp" else f";transport={flow.transport}"
+    return f"<sip:{endpoint.sent_by(flow)}{transport}>"
+
+
+def next_hop(endpoint: Endpoint, flow: Flow, request: Request) -> Flow:
+    """Where a request in a dialog goes: its first Route, else its Request-URI (RFC 3261 §12.2.1.1, §8.1.2).
+
+    The way of the messages before is kept where it leads there anyway, where its connection is open, and where the
+    target is a private address that its network hides from us, or a name, which would have to be looked up.
+    """
+    target = request.headers["route"][0] if "route" in request.headers else request.uri
+    if flow.address in target or endpoint.is_open(flow):
+        return flow
+    try:
+        uri = URI.parse(split_address(target)[1])
+        address, source = ip_address(uri.host), ip_address(flow.host)
+    except (ParseError, ValueError):
+        return flow
+    if address.is_private and not source.is_private:
+        return flow
+    transport = (uri.parameters.get("transport") or flow.transport).lower()
+    return endpoint.flow_to(transport, uri.host, uri.port or DEFAULT_PORT.get(transport, 5060)) or flow
+
+
+class Leg:
+    """What both legs have: a dialog that either side may end."""
+
+    __slots__ = ("dialog", "endpoint", "flow", "user", "user_agent")
+
+    def __init__(self, endpoint: Endpoint, flow: Flow, user: LegUser, user_agent: str) -> None:
+        self.endpoint = endpoint
+        self.flow = flow
+        self.user = user
+        self.user_agent = user_agent
+        """Our Server or User-Agent header; empty: none."""
+        self.dialog: Dialog | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Call-ID and our tag, by which requests of the peer find this leg."""
+        assert self.dialog is not None
+        return self.dialog.call_id, self.dialog.local_tag
+
+    def send_bye(self, cause: int, text: str) -> None:
+        """End the dialog; the answer, or its absence, changes nothing any more."""
+        if self.dialog is None:
+            return
+        bye = self.dialog.request("BYE")
+        bye.headers["reason"] = [format_reason(cause, text)]
+        flow = next_hop(self.endpoint, self.dialog.flow, bye)
+        self.endpoint.transactions.send_request(bye, flow, self.endpoint.now(), None)
+
+    def receive_bye(self, transaction: ServerTransaction, request: Request) -> None:
+        """The peer ends the dialog."""
+        assert self.dialog is not None
+        now = self.endpoint.now()
+        status = 200 if self.dialog.accepts(request) else 500  # §12.2.2: out of order
+        self.endpoint.transactions.send_response(transaction, Response.to(request, status), now)
+        if status == 200:
+            self.user.leg_hung_up(self, q850_cause(request.headers))
+
+
+class CallerLeg(Leg, TimerOwner):
+    """The leg that called us: we are its user agent server."""
+
+    __slots__ = ("_interval", "_timer", "_waited", "request", "to_tag", "transaction")
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        transaction: ServerTransaction,
+        request: Request,
+        flow: Flow,
+        user: LegUser,
+        user_agent: str,
+    ) -> None:
+        super().__init__(endpoint, flow, user, user_agent)
+        self.transaction = transaction
+        self.request: Request | None = request
+        self.to_tag = new_token()
+        self._timer: Timer[TimerOwner] | None = None
+        self._interval = 0.0
+        self._waited = 0.0
+
+    def new_attempt(self) -> None:
+        """In bypass mode each attempt is an early dialog of its own (docs/behaviour.md §4)."""
+        self.to_tag = new_token()
+
+    def send_provisional(self, status: int, body: bytes) -> None:
+        """Pass on how the call proceeds."""
+        if self.request is not None and not self.transaction.is_answered:
+            response = self._response(self.request, status, body)
+            response.headers["contact"] = [contact_of(self.endpoint, self.flow)]
+            self.endpoint.transactions.send_response(self.transaction, response, self.endpoint.now())
+
+    def send_failure(self, status: int, cause: int, text: str, extra: dict[str, str]) -> None:
+        """Give the final answer."""
+        if self.request is None or self.transaction.is_answered:
+            return
+        response = self._response(self.request, status, b"")
+        response.headers["reason"] = [format_reason(cause, text)]
+        for name, value in extra.items():
+            response.headers[name] = [value]
+        self.endpoint.transactions.send_response(self.transaction, response, self.endpoint.now())
+        self.request = None
+
+    def answer(self, body: bytes) -> Dialog:
+        """Send the 2xx, repeated until its ACK comes, and return the dialog that it makes."""
+        request = self.request
+        assert request is not None
+        dialog = self.make_dialog()
+        response = self._response(request, 200, body)
+        if "record-route" in request.headers:
+            response.headers["record-route"] = request.headers["record-route"]
+        response.headers["contact"] = [dialog.contact]
+        response.headers["allow"] = [ALLOW]
+        self.endpoint.transactions.send_response(self.transaction, response, self.endpoint.now())
+        self.request = None
+        self._interval = self.endpoint.timing.t1
+        self._timer = self.endpoint.add_timer(self._interval, self, LegTimer.REPEAT_ANSWER)
+        return dialog
+
+    def make_dialog(self) -> Dialog:
+        """The dialog of this leg, made when it is first needed."""
+        if self.dialog is None:
+            assert self.request is not None
+            contact = contact_of(self.endpoint, self.flow)
+            self.dialog = Dialog.as_uas(self.request, self.to_tag, contact, self.flow)
+        return self.dialog
+
+    def receive_ack(self, request: Request) -> None:
+        """The ACK of our 2xx; a repeated one changes nothing."""
+        if self._timer is not None:
+            self.stop()
+            self.transaction.sent = b""
+            self.user.caller_acknowledged(request.body)
+
+    def stop(self) -> None:
+        """Repeat the answer no more."""
+        if self._timer is not None:
+            self.endpoint.wheel.cancel(self._timer)
+            self._timer = None
+
+    def on_timer(self, kind: int, now: float) -> None:
+        """No ACK yet: send the 2xx again, after twice as long each time, for 64 × T1 in all."""
+        self._timer = None
+        self._waited += self._interval
+        if self._waited >= self.endpoint.timing.transaction:
+            self.user.caller_is_gone()
+            return
+        self.endpoint.transactions.repeat_response(self.transaction)
+        timing = self.endpoint.timing
+        self._interval = min(self._interval * 2, timing.t2, timing.transaction - self._waited)
+        self._timer = self.endpoint.add_timer(self._interval, self, LegTimer.REPEAT_ANSWER)
+
+    def _response(self, request: Request, status: int, body: bytes) -> Response:
+        response = Response.to(request, status, self.to_tag, body)
+        if self.user_agent:
+            response.headers["server"] = [self.user_agent]
+        if body:
+            response.headers["content-type"] = [SDP]
+        return response
+
+
+class CalleeLeg(Leg):
+    """The leg that we call: we are its user agent client."""
+
+    __slots__ = ("_ack", "_ack_flow", "_invite_cseq", "_is_cancelled", "is_abandoned", "is_answered", "transaction")
+
+    def __init__(self, endpoint: Endpoint, flow: Flow, user: LegUser, user_agent: str) -> None:
+        super().__init__(endpoint, flow, user, user_agent)
+        self.transaction: ClientTransaction | None = None
+        self._ack = b""
+        self._ack_flow = flow
+        self._invite_cseq = 0
+        self._is_cancelled = False
+        self.is_abandoned = False
+        """Whether nobody wants the answer any more."""
+        self.is_answered = False
+
+    def send_invite(self, uri: str, caller: str, callee: str, max_forwards: int, body: bytes) -> Dialog:
+        """Call.
+
+        Args:
+            uri: Request-URI.
+            caller: From value, without a tag.
+            callee: To value.
+            max_forwards: Hops that are left.
+            body: Session description, or empty.
+        """
+        call_id = f"{new_token()}{new_token()}"
+        dialog = self.dialog = Dialog(call_id, caller, new_token(), contact_of(self.endpoint, self.flow), self.flow)
+        dialog.remote = callee
+        dialog.remote_target = uri
+        dialog.local_cseq = self._invite_cseq = 1
+        headers = Headers()
+        headers["max-forwards"] = [str(max_forwards)]
+        headers["from"] = [dialog.local_value]
+        headers["to"] = [callee]
+        headers["call-id"] = [call_id]
+        headers["cseq"] = ["1 INVITE"]
+        headers["contact"] = [dialog.contact]
+        headers["allow"] = [ALLOW]
+        if self.user_agent:
+            headers["user-agent"] = [self.user_agent]
+        if body:
+            headers["content-type"] = [SDP]
+        invite = Request("INVITE", uri, headers, body)
+        self.transaction = self.endpoint.transactions.send_request(invite, self.flow, self.endpoint.now(), self)
+        return dialog
+
+    def receive_response(self, response: Response) -> None:
+        """An answer to our INVITE, provisional or final."""
+        status = response.status
+        if self.is_answered:
+            if 200 <= status < 300:
+                self._repeated_answer(response)
+        elif self.is_abandoned:
+            self._answered_in_vain(response)
+        else:
+            if 200 <= status < 300:
+                self.is_answered = True
+                assert self.dialog is not None
+                self.dialog.become_uac(response)
+            self.user.callee_responded(self, response)
+
+    def _repeated_answer(self, response: Response) -> None:
+        assert self.dialog is not None
+        if response.to_tag == self.dialog.remote_tag:
+            if self._ack:
+                self.endpoint.transactions.send_again(self._ack, self._ack_flow)
+        else:
+            self._end_fork(response)
+
+    def _answered_in_vain(self, response: Response) -> None:
+        if response.status < 200:
+            self._send_cancel()
+        elif response.status < 300:
+            self._end_fork(response)
+
+    def _end_fork(self, response: Response) -> None:
+        """Acknowledge and end a dialog that nobody wants: a second answer, or one that came too late (§13.2.2.4)."""
+        assert self.dialog is not None
+        fork = Dialog(
+            self.dialog.call_id, self.dialog.local, self.dialog.local_tag, self.dialog.contact, self.dialog.flow
+        )
+        fork.remote_target = self.dialog.remote_target
+        fork.local_cseq = self._invite_cseq
+        fork.become_uac(response)
+        transactions = self.endpoint.transactions
+        ack = fork.request("ACK", cseq=self._invite_cseq)
+        transactions.send_stateless(ack, next_hop(self.endpoint, fork.flow, ack))
+        bye = fork.request("BYE")
+        bye.headers["reason"] = [format_reason(16)]
+        transactions.send_request(bye, next_hop(self.endpoint, fork.flow, bye), self.endpoint.now(), None)
+
+    def send_ack(self, body: bytes) -> None:
+        """Acknowledge the 2xx."""
+        assert self.dialog is not None
+        ack = self.dialog.request("ACK", body, cseq=self._invite_cseq)
+        if body:
+            ack.headers["content-type"] = [SDP]
+        self._ack_flow = next_hop(self.endpoint, self.dialog.flow, ack)
+        self._ack = self.endpoint.transactions.send_stateless(ack, self._ack_flow)
+
+    def abandon(self) -> None:
+        """Give up: CANCEL, once a provisional answer has come (§9.1); what comes all the same is ended."""
+        if self.is_abandoned or self.transaction is None:
+            return
+        self.is_abandoned = True
+        if self.transaction.state == 0:
+            self.endpoint.transactions.stop_repeating(self.transaction)
+        else:
+            self._send_cancel()
+
+    def _send_cancel(self) -> None:
+        transaction = self.transaction
+        assert transaction is not None
+        invite = transaction.request
+        if invite is None or self._is_cancelled:
+            return  # a final answer is in
+        self._is_cancelled = True
+        headers = Headers()
+        headers["max-forwards"] = ["70"]
+        for name in ("from", "to", "call-id"):
+            headers[name] = invite.headers[name]
+        headers["cseq"] = [f"{self._invite_cseq} CANCEL"]
+        if "route" in invite.headers:
+            headers["route"] = invite.headers["route"]
+        cancel = Request("CANCEL", invite.uri, headers)
+        self.endpoint.transactions.send_cancel(transaction, cancel, self.endpoint.now(), None)
+
+    def unreachable(self, code: str) -> None:
+        """No answer will come: the transaction timed out or its message could not be sent."""
+        if not self.is_abandoned and not self.is_answered:
+            self.user.callee_unreachable(self, code)

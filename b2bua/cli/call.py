@@ -1,0 +1,117 @@
+"""`softswitch call`: calls in progress on this machine, asked of its SIP workers."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+import typer
+
+from b2bua.cli import queries
+from b2bua.cli.context import DEFAULT_LIMIT, CommandError, NotFound, database, run, settings_of, tell
+from b2bua.cli.output import Format, FormatOption, print_rows
+from b2bua.control.client import ControlClient
+from b2bua.control.messages import CALLS_LIMIT, Message
+from conf.embedded import run_directory
+from conf.settings import Settings
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Calls in progress.")
+
+COLUMNS: Final = (
+    "call_id",
+    "worker",
+    "account",
+    "device",
+    "source",
+    "destination",
+    "carrier",
+    "gateway",
+    "attempt",
+    "state",
+    "received_at",
+    "answered_at",
+    "seconds",
+)
+
+AccountOption = Annotated[
+    str | None, typer.Option("--account", metavar="CODE", help="Calls of this account and of those below it.")
+]
+
+
+@app.command(
+    "list",
+    epilog="Examples: softswitch call list\n\nsoftswitch call list --account RESE0001 --format json",
+)
+def list_calls(
+    context: typer.Context,
+    *,
+    account: AccountOption = None,
+    limit: Annotated[int, typer.Option(min=1, max=CALLS_LIMIT, help="Most rows to list.")] = DEFAULT_LIMIT,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """List calls in progress, the oldest first; `seconds` counts from the answer."""
+    total, calls = run(_list(settings_of(context), account, limit))
+    now = datetime.now(UTC)
+    print_rows([_row(call, now) for call in calls], COLUMNS, output)
+    if total > len(calls):
+        tell(f"{len(calls)} of {total} calls are listed")
+
+
+async def _list(settings: Settings, account: str | None, limit: int) -> tuple[int, list[Message]]:
+    account_ids = None
+    if account is not None:
+        async with database(settings) as connection:
+            account_ids = await queries.account_ids_below(connection, account)
+        if not account_ids:
+            raise NotFound(f"no account {account}")
+    client = await _connect(settings)
+    return await client.calls(account_ids, limit)
+
+
+@app.command(
+    "hangup",
+    epilog="Examples: softswitch call hangup 0193a5b0-7c1e-7000-8000-3f1c2d9e4b5a\n\n"
+    "softswitch call hangup --account CUST0007",
+)
+def hang_up(
+    context: typer.Context,
+    call_id: Annotated[str | None, typer.Argument(metavar="CALL_ID", help="As `call list` shows it.")] = None,
+    *,
+    account: AccountOption = None,
+) -> None:
+    """End one call, or all calls of an account and of those below it. Both sides get BYE."""
+    if (call_id is None) == (account is None):
+        raise typer.BadParameter("give either a call id or --account")
+    run(_hang_up(settings_of(context), call_id, account))
+
+
+async def _hang_up(settings: Settings, call_id: str | None, account: str | None) -> None:
+    account_id = None
+    if account is not None:
+        async with database(settings) as connection:
+            account_id = await queries.account_id(connection, account)
+        if account_id is None:
+            raise NotFound(f"no account {account}")
+    client = await _connect(settings)
+    ended = await client.hang_up(call_id=call_id, account_id=account_id)
+    if call_id is not None and not ended:
+        raise NotFound(f"no call {call_id} is in progress")
+    typer.echo(f"{ended} {'call' if ended == 1 else 'calls'} ended")
+
+
+async def _connect(settings: Settings) -> ControlClient:
+    client = ControlClient(run_directory(settings))
+    if not await client.request_all("ping"):
+        raise CommandError("no SIP worker runs on this machine")
+    return client
+
+
+def _row(call: Message, now: datetime) -> dict[str, Any]:
+    answered_at = _moment(call.get("answered_at"))
+    row: dict[str, Any] = {name: call.get(name) for name in COLUMNS}
+    row["received_at"] = _moment(call.get("received_at"))
+    row["answered_at"] = answered_at
+    row["seconds"] = None if answered_at is None else max(0, int((now - answered_at).total_seconds()))
+    return row
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

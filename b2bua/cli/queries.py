@@ -1,0 +1,519 @@
+"""The SQL of the command line: lists with filters and a keyset cursor, single objects, and small changes.
+
+Rows come out as plain dictionaries whose keys are the columns that the commands show, in their order. A list takes one
+row more than its limit, by which `Page` knows that there are more.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from rating.ledger import Connection
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some rows of a list, and where the next ones begin."""
+
+    rows: list[Row]
+    after: str | None
+    """What `--after` takes to list on; None at the end."""
+
+
+def page(records: Sequence[asyncpg.Record], limit: int, cursor: Callable[[Row], str]) -> Page:
+    """Cut what was fetched with `limit + 1` to its limit."""
+    rows = [dict(record) for record in records[:limit]]
+    return Page(rows, cursor(rows[-1]) if len(records) > limit else None)
+
+
+async def account_id(connection: Connection, code: str) -> int | None:
+    """Return the id of the account with this code, None when there is none."""
+    found: int | None = await connection.fetchval("SELECT id FROM account WHERE code = $1", code)
+    return found
+
+
+async def accounts(
+    connection: Connection,
+    *,
+    kind: str | None = None,
+    status: str | None = None,
+    parent: str | None = None,
+    after: str | None = None,
+    limit: int = 100,
+) -> Page:
+    """List accounts by code; each filter that is None lets everything pass."""
+    records = await connection.fetch(
+        """
+        SELECT account.code, account.name, account.kind, parent.code AS parent, account.status, account.billing_type,
+            account_balance.balance, account.currency, tariff.name AS tariff, account.max_sessions, account.cps
+        FROM account
+        JOIN account_balance ON account_balance.account_id = account.id
+        LEFT JOIN account AS parent ON parent.id = account.parent_id
+        LEFT JOIN tariff ON tariff.id = account.tariff_id
+        WHERE ($1::text IS NULL OR account.kind = $1)
+            AND ($2::text IS NULL OR account.status = $2)
+            AND ($3::text IS NULL OR parent.code = $3)
+            AND ($4::text IS NULL OR account.code > $4)
+        ORDER BY account.code
+        LIMIT $5
+        """,
+        kind,
+        status,
+        parent,
+        after,
+        limit + 1,
+    )
+    return page(records, limit, lambda row: str(row["code"]))
+
+
+async def account(connection: Connection, code: str) -> Row | None:
+    """Return everything about one account."""
+    record = await connection.fetchrow(
+        """
+        SELECT account.id, account.code, account.name, account.company, account.kind, parent.code AS parent,
+            account.status, account.billing_type, account_balance.balance, account.currency, tariff.name AS tariff,
+            account.decimals, account.rounding, account.tax_flag, account.tax_inclusive, account.tax_percents,
+            account.max_sessions, account.cps, account.max_duration,
+            (SELECT count(*) FROM account AS child WHERE child.parent_id = account.id) AS children,
+            (SELECT count(*) FROM ip_device WHERE ip_device.account_id = account.id) AS ip_devices,
+            (SELECT count(*) FROM sip_user WHERE sip_user.account_id = account.id) AS sip_users,
+            account.created_at
+        FROM account
+        JOIN account_balance ON account_balance.account_id = account.id
+        LEFT JOIN account AS parent ON parent.id = account.parent_id
+        LEFT JOIN tariff ON tariff.id = account.tariff_id
+        WHERE account.code = $1
+        """,
+        code,
+    )
+    return None if record is None else dict(record)
+
+
+async def set_account_status(connection: Connection, code: str, status: str) -> str | None:
+    """Suspend or activate an account and return the status it had; a closed one stays closed.
+
+    None: no account has this code.
+    """
+    async with connection.transaction():
+        old: str | None = await connection.fetchval("SELECT status FROM account WHERE code = $1 FOR UPDATE", code)
+        # No update without a change: each one is a revision that every worker takes up.
+        if old is not None and old not in (status, "closed"):
+            await connection.execute("UPDATE account SET status = $2 WHERE code = $1", code, status)
+        return old
+
+
+async def set_account_limits(connection: Connection, code: str, changes: dict[str, int | None]) -> bool:
+    """Set those of max_sessions, cps and max_duration that `changes` names; False: no account has this code."""
+    async with connection.transaction():
+        record = await connection.fetchrow(
+            "SELECT max_sessions, cps, max_duration FROM account WHERE code = $1 FOR UPDATE", code
+        )
+        if record is None:
+            return False
+        new = {**dict(record), **changes}
+        if new != dict(record):
+            await connection.execute(
+                "UPDATE account SET max_sessions = $2, cps = $3, max_duration = $4 WHERE code = $1",
+                code,
+                new["max_sessions"],
+                new["cps"],
+                new["max_duration"],
+            )
+        return True
+
+
+async def devices(
+    connection: Connection, *, account: str | None = None, after: str | None = None, limit: int = 100
+) -> Page:
+    """List IP devices and SIP users by account, each with the name that a CDR gives it (`ip:7`, `user:9`)."""
+    after_account, after_device = (after or ",").split(",", 1)
+    records = await connection.fetch(
+        """
+        SELECT device.device, account.code AS account, device.kind, device.identity, device.dial_prefix,
+            device.extension, device.max_sessions, device.cps, device.status
+        FROM (
+            SELECT 'ip:' || id AS device, account_id, 'ip' AS kind, address::text AS identity, dial_prefix,
+                '' AS extension, max_sessions, cps, status
+            FROM ip_device
+            UNION ALL
+            SELECT 'user:' || id, account_id, 'user', username, '', extension, max_sessions, cps, status
+            FROM sip_user
+        ) AS device
+        JOIN account ON account.id = device.account_id
+        WHERE ($1::text IS NULL OR account.code = $1)
+            AND (account.code, device.device) > ($2, $3)
+        ORDER BY account.code, device.device
+        LIMIT $4
+        """,
+        account,
+        after_account,
+        after_device,
+        limit + 1,
+    )
+    return page(records, limit, lambda row: f"{row['account']},{row['device']}")
+
+
+async def gateways(
+    connection: Connection, *, carrier: str | None = None, after: str | None = None, limit: int = 100
+) -> Page:
+    """List gateways by name."""
+    records = await connection.fetch(
+        """
+        SELECT gateway.name, carrier.code AS carrier, gateway.host, gateway.port, gateway.transport, gateway.priority,
+            gateway.weight, gateway.max_sessions, gateway.cps, gateway.status
+        FROM gateway JOIN carrier ON carrier.id = gateway.carrier_id
+        WHERE ($1::text IS NULL OR carrier.code = $1) AND ($2::text IS NULL OR gateway.name > $2)
+        ORDER BY gateway.name
+        LIMIT $3
+        """,
+        carrier,
+        after,
+        limit + 1,
+    )
+    return page(records, limit, lambda row: str(row["name"]))
+
+
+async def set_gateway(connection: Connection, name: str, changes: dict[str, Any]) -> bool:
+    """Set those columns of a gateway that `changes` names; False: there is no gateway of this name."""
+    async with connection.transaction():
+        record = await connection.fetchrow(
+            """
+            SELECT host, port, transport, priority, weight, max_sessions, cps, status
+            FROM gateway WHERE name = $1 FOR UPDATE
+            """,
+            name,
+        )
+        if record is None:
+            return False
+        new = {**dict(record), **changes}
+        if new != dict(record):
+            await connection.execute(
+                """
+                UPDATE gateway SET host = $2, port = $3, transport = $4, priority = $5, weight = $6, max_sessions = $7,
+                    cps = $8, status = $9
+                WHERE name = $1
+                """,
+                name,
+                new["host"],
+                new["port"],
+                new["transport"],
+                new["priority"],
+                new["weight"],
+                new["max_sessions"],
+                new["cps"],
+                new["status"],
+            )
+        return True
+
+
+async def has_carrier(connection: Connection, code: str) -> bool:
+    """Tell whether there is a carrier with this code."""
+    found: bool = await connection.fetchval("SELECT EXISTS (SELECT FROM carrier WHERE code = $1)", code)
+    return found
+
+
+async def carriers(connection: Connection, *, after: str | None = None, limit: int = 100) -> Page:
+    """List carriers by code."""
+    records = await connection.fetch(
+        """
+        SELECT carrier.code, carrier.name, tariff.name AS tariff, carrier.currency, carrier.max_sessions, carrier.cps,
+            (SELECT count(*) FROM gateway WHERE gateway.carrier_id = carrier.id) AS gateways, carrier.status
+        FROM carrier LEFT JOIN tariff ON tariff.id = carrier.tariff_id
+        WHERE $1::text IS NULL OR carrier.code > $1
+        ORDER BY carrier.code
+        LIMIT $2
+        """,
+        after,
+        limit + 1,
+    )
+    return page(records, limit, lambda row: str(row["code"]))
+
+
+async def tariffs(connection: Connection, *, after: str | None = None, limit: int = 100) -> Page:
+    """List tariffs by name, with their ratecards in the order in which they are asked."""
+    records = await connection.fetch(
+        """
+        SELECT tariff.name, tariff.kind, tariff.currency, tariff.status,
+            ARRAY(
+                SELECT ratecard.name
+                FROM tariff_ratecard JOIN ratecard ON ratecard.id = tariff_ratecard.ratecard_id
+                WHERE tariff_ratecard.tariff_id = tariff.id
+                ORDER BY tariff_ratecard.priority, ratecard.name
+            ) AS ratecards,
+            (
+                SELECT count(*)
+                FROM tariff_ratecard JOIN rate ON rate.ratecard_id = tariff_ratecard.ratecard_id
+                WHERE tariff_ratecard.tariff_id = tariff.id
+            ) AS rates,
+            (SELECT count(*) FROM account WHERE account.tariff_id = tariff.id)
+                + (SELECT count(*) FROM carrier WHERE carrier.tariff_id = tariff.id) AS used_by
+        FROM tariff
+        WHERE $1::text IS NULL OR tariff.name > $1
+        ORDER BY tariff.name
+        LIMIT $2
+        """,
+        after,
+        limit + 1,
+    )
+    return page(records, limit, lambda row: str(row["name"]))
+
+
+async def rates(
+    connection: Connection,
+    *,
+    ratecard_id: int,
+    prefix: str = "",
+    number: str | None = None,
+    after: int | None = None,
+    limit: int = 100,
+) -> Page:
+    """List the rates of a ratecard by prefix and date: those whose prefix begins so, or is one of a number."""
+    records = await connection.fetch(
+        """
+        SELECT id, prefix, destination, rate_per_minute, connection_charge, minimum, resolution, blocks_mode, grace,
+            multiplier, addition, setup, rental, channels, status,
+            CASE WHEN isfinite(valid_from) THEN valid_from END AS valid_from,
+            CASE WHEN isfinite(valid_until) THEN valid_until END AS valid_until
+        FROM rate
+        WHERE ratecard_id = $1 AND starts_with(prefix, $2)
+            AND (
+                $3::text IS NULL
+                OR prefix = ANY(ARRAY(SELECT left($3, size) FROM generate_series(0, length($3)) AS size))
+            )
+            AND (
+                $4::bigint IS NULL
+                OR (prefix, rate.valid_from) > (SELECT old.prefix, old.valid_from FROM rate AS old WHERE old.id = $4)
+            )
+        ORDER BY prefix, rate.valid_from
+        LIMIT $5
+        """,
+        ratecard_id,
+        prefix,
+        number,
+        after,
+        limit + 1,
+    )
+    return page(records, limit, lambda row: str(row["id"]))
+
+
+@dataclass(frozen=True, slots=True)
+class RouteCursor:
+    """Where a list of route entries goes on."""
+
+    route: str = ""
+    prefix: str = ""
+    priority: int = -1
+    carrier: str = ""
+
+
+async def route_entries(connection: Connection, *, after: RouteCursor | None = None, limit: int = 100) -> Page:
+    """List the entries of every route by route, prefix and priority; a route without entries has one line."""
+    after = after or RouteCursor()
+    records = await connection.fetch(
+        """
+        SELECT entry.route, entry.route_status, entry.prefix, entry.carrier, entry.priority, entry.weight, entry.status
+        FROM (
+            SELECT route.name AS route, route.status AS route_status, coalesce(route_entry.prefix, '') AS prefix,
+                coalesce(carrier.code, '') AS carrier, coalesce(route_entry.priority, 0) AS priority,
+                route_entry.weight, route_entry.status
+            FROM route
+            LEFT JOIN route_entry ON route_entry.route_id = route.id
+            LEFT JOIN carrier ON carrier.id = route_entry.carrier_id
+        ) AS entry
+        WHERE (entry.route, entry.prefix, entry.priority, entry.carrier) > ($1, $2, $3::integer, $4)
+        ORDER BY entry.route, entry.prefix, entry.priority, entry.carrier
+        LIMIT $5
+        """,
+        after.route,
+        after.prefix,
+        after.priority,
+        after.carrier,
+        limit + 1,
+    )
+    return page(records, limit, lambda row: f"{row['route']},{row['prefix']},{row['priority']},{row['carrier']}")
+
+
+async def account_ids_below(connection: Connection, code: str) -> list[int]:
+    """Return the ids of an account and of every account below it; empty when no account has this code."""
+    records = await connection.fetch(
+        """
+        WITH RECURSIVE tree AS (
+            SELECT id FROM account WHERE code = $1
+            UNION
+            SELECT account.id FROM account JOIN tree ON account.parent_id = tree.id
+        )
+        SELECT id FROM tree
+        """,
+        code,
+    )
+    return [record["id"] for record in records]
+
+
+@dataclass(frozen=True, slots=True)
+class CDRCursor:
+    """Where a list of CDRs, newest first, goes on."""
+
+    received_at: datetime
+    call_id: UUID
+    attempt: int
+
+
+async def cdrs(
+    connection: Connection,
+    *,
+    since: datetime,
+    account_ids: list[int] | None = None,
+    code: str | None = None,
+    after: CDRCursor | None = None,
+    limit: int = 100,
+) -> Page:
+    """List attempts received since then, the newest first."""
+    records = await connection.fetch(
+        """
+        SELECT cdr.received_at, cdr.call_id, cdr.attempt, cdr.is_last, account.code AS account, cdr.device,
+            cdr.source_received AS source, cdr.destination_received AS destination, carrier.code AS carrier,
+            gateway.name AS gateway, cdr.sip_code, cdr.code, cdr.object, cdr.duration, cdr.gross, cdr.currency
+        FROM cdr
+        LEFT JOIN account ON account.id = cdr.account_id
+        LEFT JOIN carrier ON carrier.id = cdr.carrier_id
+        LEFT JOIN gateway ON gateway.id = cdr.gateway_id
+        WHERE cdr.received_at >= $1
+            AND ($2::bigint[] IS NULL OR cdr.account_id = ANY($2))
+            AND ($3::text IS NULL OR cdr.code = $3)
+            AND ($4::timestamptz IS NULL OR cdr.received_at < $4
+                OR (cdr.received_at = $4 AND (cdr.call_id, cdr.attempt) > ($5::uuid, $6::smallint)))
+        ORDER BY cdr.received_at DESC, cdr.call_id, cdr.attempt
+        LIMIT $7
+        """,
+        since,
+        account_ids,
+        code,
+        after and after.received_at,
+        after and after.call_id,
+        after and after.attempt,
+        limit + 1,
+    )
+    return page(
+        records,
+        limit,
+        lambda row: f"{row['received_at'].isoformat()},{row['call_id']},{row['attempt']}".replace("+00:00", "Z"),
+    )
+
+
+async def cdr_attempts(connection: Connection, call_id: UUID) -> list[Row]:
+    """Return the whole record of each attempt of one call, in order."""
+    records = await connection.fetch(
+        """
+        SELECT cdr.call_id, cdr.attempt, cdr.is_last, cdr.received_at, cdr.ringing_at, cdr.answered_at, cdr.ended_at,
+            cdr.post_dial_delay, cdr.duration, account.code AS account,
+            ARRAY(
+                SELECT above.code
+                FROM unnest(cdr.account_chain) WITH ORDINALITY AS level (account_id, position)
+                JOIN account AS above ON above.id = level.account_id
+                ORDER BY level.position
+            ) AS account_chain,
+            cdr.device, carrier.code AS carrier, gateway.name AS gateway, route.name AS route, cdr.worker,
+            cdr.a_call_id, cdr.b_call_id, cdr.source_received, cdr.source_sent, cdr.destination_received,
+            cdr.destination_sent, cdr.a_address, cdr.a_transport, cdr.a_user_agent, cdr.b_address, cdr.b_transport,
+            cdr.b_user_agent, cdr.sip_code, cdr.q850_cause, cdr.code, cdr.object, cdr.ended_by, cdr.reason,
+            cdr.codecs_offered, cdr.codec_used, cdr.media_mode, cdr.gross, cdr.currency
+        FROM cdr
+        LEFT JOIN account ON account.id = cdr.account_id
+        LEFT JOIN carrier ON carrier.id = cdr.carrier_id
+        LEFT JOIN gateway ON gateway.id = cdr.gateway_id
+        LEFT JOIN route ON route.id = cdr.route_id
+        WHERE cdr.call_id = $1
+        ORDER BY cdr.attempt
+        """,
+        call_id,
+    )
+    return [dict(record) for record in records]
+
+
+async def cdr_charges(connection: Connection, call_id: UUID) -> list[Row]:
+    """Return what each level pays and the carrier costs, per attempt of one call; the carrier stands last."""
+    records = await connection.fetch(
+        """
+        SELECT charge.call_id, charge.attempt, charge.level,
+            CASE WHEN charge.carrier_id IS NULL THEN account.kind ELSE 'carrier' END AS payer,
+            coalesce(account.code, carrier.code) AS code, tariff.name AS tariff, rate.prefix, rate.destination,
+            rate.rate_per_minute, charge.billed_seconds, charge.net, charge.tax, charge.gross, charge.currency,
+            charge.profit
+        FROM cdr_charge AS charge
+        LEFT JOIN account ON account.id = charge.account_id
+        LEFT JOIN carrier ON carrier.id = charge.carrier_id
+        LEFT JOIN tariff ON tariff.id = charge.tariff_id
+        LEFT JOIN rate ON rate.id = charge.rate_id
+        WHERE charge.call_id = $1
+        ORDER BY charge.attempt, charge.level < 0, charge.level
+        """,
+        call_id,
+    )
+    return [dict(record) for record in records]
+
+
+async def payments(
+    connection: Connection,
+    *,
+    account: str | None = None,
+    after: int | None = None,
+    limit: int = 100,
+) -> Page:
+    """List what was booked by hand, the newest first: every ledger entry but usage."""
+    records = await connection.fetch(
+        """
+        SELECT ledger_entry.id, ledger_entry.created_at, account.code AS account, ledger_entry.kind,
+            ledger_entry.amount, ledger_entry.currency, ledger_entry.reference, ledger_entry.note
+        FROM ledger_entry JOIN account ON account.id = ledger_entry.account_id
+        WHERE ledger_entry.kind <> 'usage'
+            AND ($1::text IS NULL OR account.code = $1)
+            AND ($2::bigint IS NULL OR ledger_entry.id < $2)
+        ORDER BY ledger_entry.id DESC
+        LIMIT $3
+        """,
+        account,
+        after,
+        limit + 1,
+    )
+    return page(records, limit, lambda row: str(row["id"]))
+
+
+async def server_version(connection: Connection) -> str:
+    """Return the version of PostgreSQL, such as `18.1`."""
+    version: str = await connection.fetchval("SELECT split_part(current_setting('server_version'), ' ', 1)")
+    return version
+
+
+async def server_time(connection: Connection) -> datetime:
+    """Return what the clock of the database shows."""
+    moment: datetime = await connection.fetchval("SELECT clock_timestamp()")
+    return moment
+
+
+@dataclass(frozen=True, slots=True)
+class WriterBeat:
+    """The last life sign of a CDR writer."""
+
+    name: str
+    age: Decimal
+    """Seconds since it, by the clock of the database."""
+    backlog: int
+    """What it had not yet written into the database then, in bytes."""
+
+
+async def writer_beats(connection: Connection) -> list[WriterBeat]:
+    """Return the last life sign of every CDR writer."""
+    records = await connection.fetch(
+        """
+        SELECT name, extract(epoch FROM clock_timestamp() - beat_at) AS age, backlog_bytes
+        FROM cdr_writer ORDER BY name
+        """
+    )
+    return [WriterBeat(record["name"], record["age"], record["backlog_bytes"]) for record in records]

@@ -1,0 +1,70 @@
+"""Ask the workers of this machine over their control sockets."""
+
+import asyncio
+from pathlib import Path
+
+import orjson
+
+from b2bua.control.messages import SIZE_LIMIT, ControlError, Message
+
+
+class ControlClient:
+    """Every worker whose socket lies in `directory` (`<data directory>/run`).
+
+    Args:
+        directory: Where the sockets are.
+        timeout: Longest wait for one answer, in seconds.
+    """
+
+    def __init__(self, directory: Path, timeout: float = 2.0) -> None:
+        self._directory = directory
+        self._timeout = timeout
+
+    def workers(self) -> list[str]:
+        """Names of the SIP workers that have a socket, running or not, in order."""
+        return sorted(path.stem for path in self._directory.glob("sip-*.sock"))
+
+    async def request(self, worker: str, verb: str, **arguments: object) -> Message:
+        """Send one request to one worker and return its answer.
+
+        Raises:
+            ControlError: no answer in time, or the worker refused.
+        """
+        try:
+            async with asyncio.timeout(self._timeout):
+                answer = await self._exchange(worker, {"verb": verb, **arguments})
+        except (TimeoutError, OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+            raise ControlError(f"worker {worker} does not answer: {str(error) or type(error).__name__}") from error
+        if not answer.get("ok"):
+            raise ControlError(f"worker {worker}: {answer.get('error', 'refused')}")
+        return answer
+
+    async def _exchange(self, worker: str, request: Message) -> Message:
+        path = str(self._directory / f"{worker}.sock")
+        reader, writer = await asyncio.open_unix_connection(path, limit=SIZE_LIMIT)
+        try:
+            writer.write(orjson.dumps(request) + b"\n")
+            await writer.drain()
+            answer: Message = orjson.loads(await reader.readuntil(b"\n"))
+            return answer
+        finally:
+            writer.close()
+
+    async def request_all(self, verb: str, **arguments: object) -> list[Message]:
+        """Ask every worker; those that do not answer are left out."""
+        answers = await asyncio.gather(
+            *(self.request(worker, verb, **arguments) for worker in self.workers()), return_exceptions=True
+        )
+        return [answer for answer in answers if isinstance(answer, dict)]
+
+    async def calls(self, account_ids: list[int] | None = None, limit: int = 100) -> tuple[int, list[Message]]:
+        """Live calls of these accounts and those below them (None: of all), oldest first, and how many there are."""
+        answers = await self.request_all("calls", account_ids=account_ids, limit=limit)
+        calls = [call for answer in answers for call in answer["calls"]]
+        calls.sort(key=lambda call: (call["received_at"], call["call_id"]))
+        return sum(answer["total"] for answer in answers), calls[:limit]
+
+    async def hang_up(self, *, call_id: str | None = None, account_id: int | None = None) -> int:
+        """End one call, or all calls of an account and those below it; return how many were ended."""
+        answers = await self.request_all("hangup", call_id=call_id, account_id=account_id)
+        return sum(answer["ended"] for answer in answers)

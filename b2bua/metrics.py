@@ -1,0 +1,32 @@
+"""Every metric of a SIP worker in one table: name -> what it says. Names that end in `_total` are counters."""
+
+import resource
+from typing import Final
+
+METRICS: Final = {
+    "softswitch_calls": "Calls in progress",
+    "softswitch_calls_received_total": "INVITEs that began a call, refused ones included",
+    "softswitch_attempts_total": "Finished attempts by the code of their record",
+    "softswitch_transactions": "SIP transactions, lingering ones included",
+    "softswitch_sip_malformed_total": "Messages that could not be parsed",
+    "softswitch_sip_retransmitted_total": "Messages sent again",
+    "softswitch_live_up": "Whether the live store answers",
+    "softswitch_live_operations_total": "Operations sent to the live store",
+    "softswitch_sessions_taken": "Sessions that this worker holds in the live store, summed over all levels",
+    "softswitch_snapshot_revision": "Revision of the configuration in use",
+    "softswitch_journal_bytes": "Size of the journal on disk",
+    "softswitch_journal_waiting_bytes": "What of it is not in the database yet",
+    "softswitch_cpu_seconds_total": "Processor time of the worker, user and system",
+    "softswitch_memory_bytes": "Most resident memory of the worker so far",
+}
+
+Sample = tuple[str, dict[str, str], float]
+
+
+def process_samples() -> list[Sample]:
+    """Processor time and memory of this process."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return [
+        ("softswitch_cpu_seconds_total", {}, usage.ru_utime + usage.ru_stime),
+        ("softswitch_memory_bytes", {}, float(usage.ru_maxrss * 1024)),
+    ]

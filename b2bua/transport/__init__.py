@@ -1,0 +1,1 @@
+"""Sockets: UDP and TCP listeners, connections, and the endpoint that drives the SIP core with them (RFC 3261 §18)."""

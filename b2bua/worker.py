@@ -1,0 +1,301 @@
+"""A SIP worker: the composition root, the only place that builds its parts and orders their start and stop."""
+
+import asyncio
+import contextlib
+import gc
+import signal
+import time
+from decimal import Decimal
+from typing import Final
+
+import asyncpg
+import structlog
+import uvloop
+
+from b2bua.call.authentication import Authenticator
+from b2bua.call.driver import CallDriver
+from b2bua.call.identity import new_call_id
+from b2bua.call.recovery import end_lost, record_lost
+from b2bua.control.messages import CALLS_LIMIT, ControlError, Message
+from b2bua.control.server import ControlServer, Verb
+from b2bua.live.admission import Admission
+from b2bua.live.connection import LiveConnection, StoreAway
+from b2bua.metrics import Sample, process_samples
+from b2bua.policy.snapshot import Snapshot
+from b2bua.policy.store import SnapshotStore
+from b2bua.sip.digest import NonceMaker
+from b2bua.tasks import spawn, stop_all
+from b2bua.transport.endpoint import Endpoint
+from cdr.errors import JournalLocked
+from cdr.journal import JournalWriter
+from cdr.space import SpaceWatch
+from conf.database import connect_pool
+from conf.embedded.location import live_url, run_directory
+from conf.errors import ConfigurationError, ServerUnavailable
+from conf.ready import announce_ready
+from conf.secret import derive_key, load_secret
+from conf.settings import Settings
+from rating.funds import funds_key, micros_up
+
+log = structlog.get_logger()
+
+_POSTING_LOOK: Final = 0.5
+"""Seconds between two looks at how far the writer has posted our journal."""
+
+GOODBYE: Final = 0.5
+"""How long a worker that stops waits for answers to its last messages, in seconds."""
+
+
+class WorkerRunning(ConfigurationError):
+    """A worker of the same name runs already."""
+
+
+def run(settings: Settings, name: str) -> int:
+    """Run a worker until it is told to stop; returns its exit status.
+
+    Raises:
+        ConfigurationError: a port is taken, a server is away, another worker has the name, …
+    """
+    uvloop.run(_run(settings, name))
+    return 0
+
+
+async def _run(settings: Settings, name: str) -> None:
+    worker = Worker(settings, name)
+    try:
+        await worker.start()
+        await worker.stopped.wait()
+    finally:
+        await worker.stop()
+
+
+class Worker:
+    """One SIP worker.
+
+    Args:
+        settings: Everything that was set.
+        name: `sip-1`, …; the lock of its journal makes it unique.
+    """
+
+    def __init__(self, settings: Settings, name: str) -> None:
+        self._settings = settings
+        self._name = name
+        self._started_at = time.time()
+        self._instance = f"{name}:{new_call_id(self._started_at)}"
+        self.stopped = asyncio.Event()
+        self._parts = contextlib.AsyncExitStack()
+        self._driver: CallDriver
+        self._endpoint: Endpoint
+        self._live: LiveConnection
+        self._admission: Admission
+        self._journal: JournalWriter
+        self._snapshots: SnapshotStore
+
+    async def start(self) -> None:
+        """Start every part; calls are accepted at the end of it."""
+        settings = self._settings
+        pool = await connect_pool(settings, min_size=1, max_size=3)
+        self._parts.callback(pool.terminate)
+        self._snapshots = SnapshotStore(pool, settings, self._configuration_changed)
+        await self._snapshots.open()
+        self._journal = self._open_journal()
+        lost = self._journal.recover()
+        self._journal.open(time.time(), lost)
+        self._parts.callback(lambda: self._journal.close(time.time()))
+        await self._open_live()
+        self._build_endpoint()
+        await self._endpoint.open()
+        self._parts.callback(self._endpoint.close)
+        record_lost(self._journal, lost)
+        await self._take_over_debits(pool)
+        await self._admission.drop_predecessors()
+        control = ControlServer(run_directory(settings) / f"{self._name}.sock", self._verbs())
+        await control.open()
+        self._parts.callback(control.close)
+        self._listen_for_signals()
+        self._endpoint.start()
+        spawn(self._housekeeping(), "housekeeping")
+        spawn(self._follow_posting(pool), "posting")
+        spawn(SpaceWatch(self._journal, self._name).run(pool), "journal-space")
+        spawn(end_lost(self._endpoint, lost), "end-lost-calls")
+        _quieten_garbage_collector()
+        announce_ready()
+        log.info("worker is ready", instance=self._instance, listen=[str(a) for a in self._endpoint.addresses])
+
+    def _open_journal(self) -> JournalWriter:
+        settings = self._settings
+        try:
+            return JournalWriter(
+                settings.system.path / "journal" / self._name,
+                self._name,
+                self._instance,
+                segment_size=settings.cdr.segment_size,
+                sync_interval=settings.cdr.sync_interval,
+                carried=lambda: self._driver.answered_lines(),  # noqa: PLW0108 - the driver is made later
+                limit=settings.cdr.journal_limit,
+            )
+        except JournalLocked as error:
+            raise WorkerRunning(f"worker {self._name} runs already: {error}") from error
+
+    async def _open_live(self) -> None:
+        settings = self._settings
+        self._admission = Admission(self._instance, admit_when_away=settings.live.when_away == "allow")
+        url = live_url(settings)
+        self._live = LiveConnection(url, settings.live.timeout, self._admission.attach, self._live_answered)
+        try:
+            await self._live.open()
+        except (OSError, TimeoutError, StoreAway) as error:
+            raise ServerUnavailable(f"Valkey at {url} is not available: {str(error) or 'no answer in time'}") from error
+        self._parts.push_async_callback(self._live.close)
+
+    def _build_endpoint(self) -> None:
+        settings = self._settings
+        nonces = NonceMaker(derive_key(load_secret(settings), "nonce"))
+        self._driver = CallDriver(
+            settings,
+            self._name,
+            self._admission,
+            self._journal,
+            lambda: self._snapshots.current,
+            Authenticator(nonces),
+        )
+        self._endpoint = Endpoint(settings.sip, self._driver)
+        self._driver.endpoint = self._endpoint
+        self._endpoint.add_after_turn(self._live.flush)
+
+    def _live_answered(self) -> None:
+        # Before the endpoint exists there is nobody to tell.
+        if hasattr(self, "_endpoint"):
+            self._endpoint.end_of_turn()
+
+    def _configuration_changed(self, snapshot: Snapshot) -> None:
+        log.info("configuration loaded", revision=snapshot.revision, accounts=len(snapshot.accounts))
+
+    async def _housekeeping(self) -> None:
+        while True:
+            await asyncio.sleep(10.0)
+            self._endpoint.close_idle()
+
+    # What was posted
+
+    async def _posted_position(self, pool: "asyncpg.Pool[asyncpg.Record]") -> tuple[int, int]:
+        row = await pool.fetchrow('SELECT segment, "offset" FROM journal_position WHERE worker = $1', self._name)
+        return (row["segment"], row["offset"]) if row is not None else (0, 0)
+
+    async def _take_over_debits(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        """What ended calls owe and is not posted stays held, whoever wrote the record."""
+        for position, line in self._journal.unposted(await self._posted_position(pool)):
+            chain = line["record"]["account_chain"]
+            owed = [(charge[1], micros_up(Decimal(charge[8]))) for charge in line["charges"] if charge[1] is not None]
+            keys = [funds_key(chain[-1], account_id) for account_id, _ in owed]
+            for key, (_, amount) in zip(keys, owed, strict=True):
+                self._admission.owe(key, amount)
+            self._admission.note_unposted(position, keys, [amount for _, amount in owed])
+        self._live.flush()
+
+    async def _follow_posting(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        while True:
+            await asyncio.sleep(_POSTING_LOOK)
+            try:
+                self._admission.posted(await self._posted_position(pool))
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+                continue  # the database is away: what is owed stays held
+            self._live.flush()
+
+    # Stopping
+
+    def _listen_for_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stopped.set)
+
+    async def stop(self) -> None:
+        """End every call, wait a moment for the last answers, stop every part."""
+        if hasattr(self, "_endpoint"):
+            self._driver.is_draining = True
+            ended = self._driver.hang_up_all("DRAINING")
+            if ended:
+                log.info("calls ended", calls=ended)
+                await asyncio.sleep(GOODBYE)
+        # Whoever uses the parts ends before them.
+        await stop_all(1.0)
+        await self._parts.aclose()
+
+    async def _drain(self, seconds: float) -> None:
+        deadline = asyncio.get_running_loop().time() + seconds
+        while self._driver.calls and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - only to stop
+            await asyncio.sleep(0.1)
+        self.stopped.set()
+
+    # Control
+
+    def _verbs(self) -> dict[str, Verb]:
+        return {
+            "ping": self._ping,
+            "calls": self._calls,
+            "hangup": self._hang_up,
+            "metrics": self._metrics,
+            "drain": self._start_draining,
+        }
+
+    def _ping(self, _: Message) -> Message:
+        return {
+            "worker": self._name,
+            "instance": self._instance,
+            "started_at": self._started_at,
+            "revision": self._snapshots.current.revision,
+            "calls": len(self._driver.calls),
+            "draining": self._driver.is_draining,
+            "live_up": self._live.is_up,
+            "journal_waiting": self._journal.waiting,
+            "journal_limit": self._journal.limit,
+        }
+
+    def _calls(self, request: Message) -> Message:
+        wanted, limit = request.get("account_ids"), min(int(request.get("limit") or 100), CALLS_LIMIT)
+        calls = list(self._driver.calls.values())
+        if wanted is not None:
+            ids = set(wanted)
+            calls = [call for call in calls if not ids.isdisjoint(call.record.account_chain)]
+        # Calls are kept in the order in which they came.
+        return {"total": len(calls), "calls": [call.to_live() for call in calls[:limit]]}
+
+    def _hang_up(self, request: Message) -> Message:
+        call_id, account_id = request.get("call_id"), request.get("account_id")
+        if (call_id is None) == (account_id is None):
+            raise ControlError("hangup takes either call_id or account_id")
+        return {"ended": self._driver.hang_up(call_id, account_id, "HANGUP_BY_OPERATOR")}
+
+    def _start_draining(self, request: Message) -> Message:
+        if not self._driver.is_draining:
+            self._driver.is_draining = True
+            spawn(self._drain(float(request.get("seconds") or 0.0)), "drain")
+        return {"calls": len(self._driver.calls)}
+
+    def _metrics(self, _: Message) -> Message:
+        driver, transactions = self._driver, self._endpoint.transactions
+        samples: list[Sample] = [
+            ("softswitch_calls", {}, len(driver.calls)),
+            ("softswitch_calls_received_total", {}, driver.counts["received"]),
+            ("softswitch_transactions", {}, transactions.count),
+            ("softswitch_sip_malformed_total", {}, transactions.malformed),
+            ("softswitch_sip_retransmitted_total", {}, transactions.retransmitted),
+            ("softswitch_live_up", {}, float(self._live.is_up)),
+            ("softswitch_live_operations_total", {}, self._live.operations),
+            ("softswitch_sessions_taken", {}, self._admission.taken),
+            ("softswitch_snapshot_revision", {}, self._snapshots.current.revision),
+            ("softswitch_journal_bytes", {}, self._journal.size()),
+            ("softswitch_journal_waiting_bytes", {}, self._journal.waiting),
+            *process_samples(),
+        ]
+        for code, count in driver.counts.items():
+            if code != "received":
+                samples.append(("softswitch_attempts_total", {"code": code}, count))
+        return {"samples": samples}
+
+
+def _quieten_garbage_collector() -> None:
+    # What lives now lives for good, and calls are freed by their counts: looking for circles can be rare.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 100)

@@ -1,0 +1,1 @@
+"""Benchmarks: what the switch can carry, measured and never asserted by a test."""

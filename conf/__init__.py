@@ -1,0 +1,1 @@
+"""Settings, the embedded servers, and the database schema with its migrations."""

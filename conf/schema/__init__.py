@@ -1,0 +1,14 @@
+"""The database schema as numbered SQL files, applied once each and in order by `conf.migrate`.
+
+Version history (the number of the newest file):
+    1  accounts, devices, carriers, rates, routes, records, ledger, panel users, configuration revisions
+    2  rates of DIDs, windows of ratecards in a tariff, exchange rates, imports of rates
+    3  granted credit and credit limits, versions of funds, profit per level, taxes of carriers
+    4  files of records for outside billing
+"""
+
+SCHEMA_VERSION = 4
+"""Newest migration in this package; a service refuses a database that is older."""
+
+SCHEMA_COMPAT_VERSION = 1
+"""Oldest code (by its SCHEMA_VERSION) that may still run on a database migrated by this package."""

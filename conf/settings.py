@@ -1,0 +1,125 @@
+"""Every setting of the product: one frozen dataclass per section, each field with its default, unit and a line of help.
+
+`docs/settings.md` lists the same fields; a test compares the two. Values come from the file and the environment through
+`conf.loader`.
+"""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+def setting(default: Any, help_text: str, *, unit: str = "", choices: tuple[str, ...] = ()) -> Any:  # noqa: ANN401
+    """Declare a field of a section: its default, its unit (empty for none) and what it does, in one sentence."""
+    metadata = {"help": help_text, "unit": unit, "choices": choices}
+    if isinstance(default, (list, tuple)):
+        return field(default_factory=lambda: tuple(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def default_directory() -> str:
+    """The data directory when none is set: /var/lib/softswitch for root, ./var for anybody else."""
+    return "/var/lib/softswitch" if os.geteuid() == 0 else "./var"
+
+
+@dataclass(frozen=True, slots=True)
+class SystemSettings:
+    """[system]: where data lie and how the processes are run."""
+
+    directory: str = setting("", "Data directory; empty: ./var, for root /var/lib/softswitch")
+    node: str = setting("node1", "Name of this machine, unique in the cluster")
+    drain: float = setting(30.0, "How long calls may go on after SIGTERM before they are ended", unit="s")
+    drain_on_interrupt: float = setting(0.0, "The same after Ctrl-C", unit="s")
+    log_level: str = setting("info", "Least level that is logged", choices=("debug", "info", "warning", "error"))
+    log_format: str = setting("text", "How log lines look", choices=("text", "json"))
+
+    @property
+    def path(self) -> Path:
+        """The data directory as an absolute path."""
+        return Path(self.directory or default_directory()).absolute()
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    """[database]: PostgreSQL, the embedded one unless a URL names another."""
+
+    url: str = setting("", "postgresql:// URL; empty: the embedded server")
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSettings:
+    """[live]: Valkey, the embedded one unless a URL names another."""
+
+    url: str = setting("", "valkey://host:port or unix:///path; empty: the embedded server")
+    when_away: str = setting("refuse", "New calls while the live store is away", choices=("refuse", "allow"))
+    timeout: float = setting(2.0, "Longest wait for an answer of the live store", unit="s")
+
+
+@dataclass(frozen=True, slots=True)
+class SIPSettings:
+    """[sip]: listeners and the SIP stack."""
+
+    listen: tuple[str, ...] = setting(("udp://0.0.0.0:5060", "tcp://0.0.0.0:5060"), "Listening addresses")
+    advertise: str = setting(
+        "", "Host name or address to show instead of our own; empty: chosen by the route to the peer"
+    )
+    realm: str = setting("softswitch", "Digest realm, fixed at the first start; secrets of SIP users depend on it")
+    user_agent: str = setting("softswitch", "Server and User-Agent header; empty: none")
+    receive_buffer: int = setting(8 * 1024 * 1024, "Socket receive buffer asked for", unit="bytes")
+    trying_after: float = setting(0.15, "100 Trying is sent when an INVITE has had no answer for so long", unit="s")
+    t1: float = setting(0.5, "Round-trip estimate T1 of RFC 3261", unit="s")
+    max_calls: int = setting(20_000, "Calls in progress per worker; more are refused with OVERLOAD")
+
+
+@dataclass(frozen=True, slots=True)
+class CallSettings:
+    """[call]: limits that hold for every call."""
+
+    max_duration: int = setting(7200, "Longest call; accounts, resellers and gateways may set less", unit="s")
+    max_attempts: int = setting(10, "Most carrier attempts of one call")
+    funds_slice: int = setting(60, "Funds are held for so much of a call at a time", unit="s")
+    funds_lead: int = setting(20, "More are held so long before those that are held end", unit="s")
+    failover_codes: tuple[int, ...] = setting(
+        (401, 402, 403, 404, 408, 410, 483, 488, *range(500, 600)), "Answers of a carrier after which the next is tried"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CDRSettings:
+    """[cdr]: the journal and its writer."""
+
+    segment_size: int = setting(64 * 1024 * 1024, "Journal file size after which a new one is begun", unit="bytes")
+    sync_interval: float = setting(0.05, "Longest time a journal record stays unsynced", unit="s")
+    batch: int = setting(2000, "Most records in one transaction of the writer")
+    journal_limit: int = setting(
+        8 * 1024**3, "Journal that may wait for the database, per worker, before new calls are refused", unit="bytes"
+    )
+    retention_months: int = setting(0, "Whole months that records are kept besides the current one; 0: for ever")
+    export_directory: str = setting("", "Directory of the files for outside billing; empty: none are written")
+    export_format: str = setting("csv", "What these files are; json: one object on each line", choices=("csv", "json"))
+    export_interval: int = setting(3600, "A file holds the records of so long", unit="s")
+
+
+@dataclass(frozen=True, slots=True)
+class PanelSettings:
+    """[panel]: the web panel."""
+
+    listen: str = setting("127.0.0.1:8080", "Address and port of the panel")
+    secure_cookie: bool = setting(False, "Send the session cookie over HTTPS only; switch on behind a TLS proxy")
+    session_idle: int = setting(3600, "A session ends after so long without a request", unit="s")
+    lock_after: int = setting(5, "Failed sign-ins in a row after which a login is locked")
+    lock_time: int = setting(900, "How long it stays locked", unit="s")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All sections."""
+
+    system: SystemSettings = field(default_factory=SystemSettings)
+    database: DatabaseSettings = field(default_factory=DatabaseSettings)
+    live: LiveSettings = field(default_factory=LiveSettings)
+    sip: SIPSettings = field(default_factory=SIPSettings)
+    call: CallSettings = field(default_factory=CallSettings)
+    cdr: CDRSettings = field(default_factory=CDRSettings)
+    panel: PanelSettings = field(default_factory=PanelSettings)

@@ -1,0 +1,1 @@
+"""Session descriptions and, in a process of its own, the media engine."""

@@ -1,0 +1,67 @@
+"""Choosing a new password."""
+
+import pytest
+
+from admin.passwords import password_faults
+from tests.admin.conftest import Play
+from tests.admin.data import PASSWORD
+from tests.admin.panel import Panel
+
+NEW = "Battery-staple-9"
+
+
+@pytest.mark.parametrize("password", ["Abcdef1!", "A" * 28 + "1#", "Ünïcode-A1"])
+def test_password_is_accepted_when_it_keeps_the_rule(password: str) -> None:
+    assert password_faults(password) == []
+
+
+@pytest.mark.parametrize("password", ["Abc1!", "A1!" * 11, "abcdefg1!", "Abcdefgh!", "Abcdefgh1", "Abcdefg 1"])
+def test_password_is_refused_when_it_breaks_the_rule(password: str) -> None:
+    assert len(password_faults(password)) == 1
+
+
+def test_login_sees_nothing_but_the_form_until_a_forced_change_is_made(play: Play) -> None:
+    async def scenario(panel: Panel) -> None:
+        await panel.data.user("fresh", must_change_password=True)
+        await panel.sign_in("fresh")
+        for address in ("/", "/customers", "/call-records", "/live-calls", "/live-calls/stream"):
+            answer = await panel.get(address)
+            assert (answer.status, answer.location) == (303, "/password")
+        fields = {"current": PASSWORD, "new": NEW, "again": NEW}
+        answer = await panel.post("/password", fields, form="/password")
+        assert (answer.status, answer.location) == (303, "/")
+        page = await panel.get("/")
+        assert page.status == 200
+        assert "Password changed" in page.text
+        assert "Password changed" not in (await panel.get("/")).text
+        panel.forget()
+        assert (await panel.sign_in("fresh", NEW)).status == 303
+
+    play(scenario)
+
+
+def test_login_gets_the_form_back_with_every_fault_named(play: Play) -> None:
+    async def scenario(panel: Panel) -> None:
+        await panel.signed_in()
+        fields = {"current": "wrong", "new": "short", "again": "other"}
+        answer = await panel.post("/password", fields, form="/password")
+        assert answer.status == 422
+        assert "<title>Error: Change password" in answer.text
+        assert "3 fields need your attention" in answer.text
+        assert "short" not in answer.text.replace("shorter", "")
+        for name in ("current", "new", "again"):
+            assert f'href="#{name}"' in answer.text
+
+    play(scenario)
+
+
+def test_other_sessions_end_when_the_password_changes(play: Play) -> None:
+    async def scenario(panel: Panel) -> None:
+        await panel.signed_in()
+        panel.forget()
+        await panel.sign_in("somebody")
+        await panel.post("/password", {"current": PASSWORD, "new": NEW, "again": NEW}, form="/password")
+        assert await panel.data.connection.fetchval("SELECT count(*) FROM panel_session") == 1
+        assert (await panel.get("/")).status == 200
+
+    play(scenario)

@@ -1,0 +1,44 @@
+"""What the content policy forbids stands in no template and no script."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from admin.app import TEMPLATES
+from admin.assets import STATIC
+
+FORBIDDEN = {
+    "an inline script": re.compile(r"<script(?![^>]*(src=|application/json))", re.I),
+    "an inline style": re.compile(r"<style|\sstyle=", re.I),
+    "an event attribute": re.compile(r"\son[a-z]+=", re.I),
+    "hx-on, which needs eval": re.compile(r"hx-on", re.I),
+    "a filter in hx-trigger, which needs eval": re.compile(r'hx-trigger="[^"\[]*(?<!target:)\['),
+    "js: in hx-vals, which needs eval": re.compile(r"\bjs:"),
+    "a field whose name hides a property of its form": re.compile(r'name="(id|action|method|submit)"'),
+    "an address of another site": re.compile(r"https?://"),
+}
+
+
+def pages() -> list[Path]:
+    return sorted(TEMPLATES.rglob("*.html"))
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda path: str(path.relative_to(TEMPLATES)))
+def test_template_holds_nothing_that_the_policy_forbids(page: Path) -> None:
+    text = page.read_text()
+    for name, pattern in FORBIDDEN.items():
+        assert not pattern.search(text), name
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda path: str(path.relative_to(TEMPLATES)))
+def test_every_posting_form_carries_its_token(page: Path) -> None:
+    for form in re.findall(r"<form.*?</form>", page.read_text(), re.S):
+        if 'method="post"' in form:
+            assert 'name="csrf_token"' in form
+
+
+def test_every_icon_in_use_is_in_the_sprite() -> None:
+    names = set((STATIC / "icons.txt").read_text().split("\n"))
+    used = {name for page in pages() for name in re.findall(r"icon\(['\"]([a-z0-9-]+)['\"]", page.read_text())}
+    assert used <= names

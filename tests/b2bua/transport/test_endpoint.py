@@ -1,0 +1,339 @@
+"""The endpoint: its turns, its addresses and its timers, on loopback sockets and on a wire."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from b2bua.sip.events import Event, RequestReceived, ResponseReceived, TransportFailed
+from b2bua.sip.flow import Flow
+from b2bua.sip.message import Response
+from b2bua.tasks import stop_all
+from b2bua.transport.endpoint import Endpoint, PortTaken, TokenSource, new_token
+from conf.errors import ConfigurationError
+from conf.settings import SIPSettings
+from tests.support import sip
+from tests.support.legs import Wire, WiredEndpoint, on_loop
+
+PATIENCE = 5.0
+BOTH = ("udp://127.0.0.1:0", "tcp://127.0.0.1:0")
+
+
+class User:
+    """Keeps events, answers every request with a status, and notes in which order things happen."""
+
+    def __init__(self, status: int = 200) -> None:
+        self.status = status
+        self.events: list[Event] = []
+        self.happened: list[str] = []
+        self.endpoint: Endpoint
+        self._changed = asyncio.Event()
+        self.fails = False
+
+    def handle_event(self, event: Event, now: float) -> None:
+        self.events.append(event)
+        self.happened.append(type(event).__name__)
+        self._changed.set()
+        if self.fails:
+            raise ZeroDivisionError("a fault of ours")
+        if isinstance(event, RequestReceived) and self.status:
+            answer = Response.to(event.request, self.status, "us1")
+            self.endpoint.transactions.send_response(event.transaction, answer, now)
+
+    def before_send(self) -> None:
+        self.happened.append("before_send")
+
+    async def wait_for(self, kind: type[Event]) -> Event:
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                for event in self.events:
+                    if isinstance(event, kind):
+                        return event
+                self._changed.clear()
+                await self._changed.wait()
+
+
+@asynccontextmanager
+async def opened(*listen: str, user: User | None = None) -> AsyncIterator[tuple[Endpoint, User]]:
+    """An endpoint that listens, and its user."""
+    user = user or User()
+    user.endpoint = endpoint = Endpoint(SIPSettings(listen=listen or BOTH, user_agent=""), user)
+    try:
+        await endpoint.open()
+        endpoint.start()
+        yield endpoint, user
+    finally:
+        endpoint.close()
+        await stop_all()
+
+
+class TestOpening:
+    @on_loop
+    @pytest.mark.parametrize("transport", ["udp", "tcp"])
+    async def test_fault_names_the_address_when_its_port_is_taken(self, transport: str) -> None:
+        async with opened(f"{transport}://127.0.0.1:0") as (first, _):
+            port = first.addresses[0].port
+            second = Endpoint(SIPSettings(listen=(f"{transport}://127.0.0.1:{port}",)), User())
+            with pytest.raises(PortTaken, match=rf"^cannot listen on {transport}://127\.0\.0\.1:{port}: .*in use"):
+                await second.open()
+        assert issubclass(PortTaken, ConfigurationError)
+
+    @on_loop
+    async def test_what_was_bound_is_free_again_when_another_port_is_taken(self) -> None:
+        async with opened("tcp://127.0.0.1:0") as (first, _):
+            taken = first.addresses[0].port
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                probe.bind(("127.0.0.1", 0))
+                free = probe.getsockname()[1]
+            listen = (f"udp://127.0.0.1:{free}", f"tcp://127.0.0.1:{taken}")
+            with pytest.raises(PortTaken):
+                await Endpoint(SIPSettings(listen=listen), User()).open()
+            async with opened(f"udp://127.0.0.1:{free}"):
+                pass
+
+    @on_loop
+    async def test_ports_are_chosen_by_the_system_when_they_are_zero(self) -> None:
+        async with opened() as (endpoint, _):
+            udp, tcp = endpoint.addresses
+            assert udp.port
+            assert tcp.port
+            assert endpoint.sent_by(Flow("tcp", "127.0.0.1", 9, 1)) == f"127.0.0.1:{tcp.port}"
+
+    @on_loop
+    async def test_sending_fails_when_it_is_closed(self) -> None:
+        async with opened("udp://127.0.0.1:0") as (endpoint, user):
+            endpoint.close()
+            endpoint.transactions.send_request(
+                sip.our_request("OPTIONS"), Flow("udp", "127.0.0.1", 9), endpoint.now(), None
+            )
+            endpoint.end_of_turn()
+            failure = user.events[0]
+            assert isinstance(failure, TransportFailed)
+            assert failure.reason == "listener is closed"
+
+
+class TestTwoEndpoints:
+    @on_loop
+    @pytest.mark.parametrize("listen", ["udp://127.0.0.1:0", "tcp://127.0.0.1:0", "udp://[::1]:0", "tcp://[::1]:0"])
+    async def test_request_is_answered_when_both_use_the_same_transport(self, listen: str) -> None:
+        async with opened(listen) as (one, caller), opened(listen) as (other, callee):
+            address = other.addresses[0]
+            flow = one.flow_to(address.transport, address.host, address.port)
+            assert flow is not None
+            one.transactions.send_request(sip.our_request("OPTIONS"), flow, one.now(), None)
+            one.end_of_turn()
+            answered = await caller.wait_for(ResponseReceived)
+            assert isinstance(answered, ResponseReceived)
+            assert answered.response.status == 200
+            received = await callee.wait_for(RequestReceived)
+            assert isinstance(received, RequestReceived)
+            shown = f"[::1]:{one.addresses[0].port}" if "[" in listen else f"127.0.0.1:{one.addresses[0].port}"
+            assert received.request.headers["via"][0].startswith(f"SIP/2.0/{address.transport.upper()} {shown};")
+
+    @on_loop
+    async def test_transaction_fails_when_the_connection_is_refused(self) -> None:
+        async with opened() as (endpoint, user):
+            server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+            port = server.sockets[0].getsockname()[1]
+            server.close()
+            await server.wait_closed()
+            flow = endpoint.flow_to("tcp", "127.0.0.1", port)
+            assert flow is not None
+            wanted = endpoint.transactions.send_request(sip.our_request(), flow, endpoint.now(), None)
+            elsewhere = endpoint.flow_to("udp", "127.0.0.1", port)
+            assert elsewhere is not None
+            endpoint.transactions.send_request(sip.our_request(), elsewhere, endpoint.now(), None)
+            endpoint.end_of_turn()
+            failure = await user.wait_for(TransportFailed)
+            assert isinstance(failure, TransportFailed)
+            assert failure.transaction is wanted
+            assert len(user.events) == 1
+
+
+class TestAddresses:
+    def make(self, *listen: str, advertise: str = "") -> Endpoint:
+        return Endpoint(SIPSettings(listen=listen, advertise=advertise), User())
+
+    @on_loop
+    async def test_flow_begins_at_the_first_listener_of_transport_and_family(self) -> None:
+        endpoint = self.make("udp://192.0.2.1:5060", "tcp://192.0.2.1:5060", "udp://[2001:db8::1]:5060")
+        flows = [
+            endpoint.flow_to("udp", "198.51.100.7", 5060),
+            endpoint.flow_to("tcp", "198.51.100.7", 5060),
+            endpoint.flow_to("udp", "2001:db8::7", 5060),
+        ]
+        assert [flow.listener if flow else None for flow in flows] == [0, 1, 2]
+
+    @on_loop
+    async def test_there_is_no_flow_when_no_listener_fits(self) -> None:
+        endpoint = self.make("udp://192.0.2.1:5060")
+        assert endpoint.flow_to("tcp", "198.51.100.7", 5060) is None
+        assert endpoint.flow_to("udp", "2001:db8::7", 5060) is None
+
+    @on_loop
+    async def test_peer_sees_the_address_that_we_listen_on(self) -> None:
+        endpoint = self.make("udp://192.0.2.1:5070", "udp://[2001:db8::1]:5070")
+        assert endpoint.sent_by(Flow("udp", "198.51.100.7", 5060, 0)) == "192.0.2.1:5070"
+        assert endpoint.sent_by(Flow("udp", "2001:db8::7", 5060, 1)) == "[2001:db8::1]:5070"
+
+    @on_loop
+    async def test_peer_sees_the_address_of_the_route_when_we_listen_on_all(self) -> None:
+        endpoint = self.make("udp://0.0.0.0:5060")
+        assert endpoint.sent_by(Flow("udp", "127.0.0.1", 5060, 0)) == "127.0.0.1:5060"
+
+    @on_loop
+    async def test_peer_sees_what_is_advertised_when_something_is(self) -> None:
+        endpoint = self.make("udp://0.0.0.0:5060", advertise="sip.example.com")
+        assert endpoint.sent_by(Flow("udp", "127.0.0.1", 5060, 0)) == "sip.example.com:5060"
+
+    @on_loop
+    async def test_via_is_ours_when_it_names_a_listener_or_what_was_shown(self) -> None:
+        endpoint = self.make("udp://192.0.2.1:5060", "tcp://0.0.0.0:5080", advertise="sip.example.com")
+        assert endpoint.is_ours("192.0.2.1", 5060)
+        assert endpoint.is_ours("192.0.2.1", None)
+        assert not endpoint.is_ours("192.0.2.1", 5061)
+        assert not endpoint.is_ours("198.51.100.7", 5060)
+        endpoint.sent_by(Flow("tcp", "198.51.100.7", 5060, 1))
+        assert endpoint.is_ours("sip.example.com", 5080)
+
+
+class TestTurn:
+    @on_loop
+    async def test_journal_is_written_before_anything_is_sent(self) -> None:
+        wire, user = Wire(), User()
+        user.endpoint = endpoint = WiredEndpoint(wire, sip.HERE, user)
+        wire.watchers.append(lambda carried: user.happened.append(f"sent {carried.label}"))
+        endpoint.add_after_turn(lambda: user.happened.append("after_turn"))
+        endpoint.receive(sip.request("OPTIONS"), sip.UDP)
+        endpoint.end_of_turn()
+        assert user.happened == [
+            "RequestReceived", "before_send", "sent 200 OPTIONS", "before_send", "after_turn",
+        ]  # fmt: skip
+
+    @on_loop
+    async def test_what_follows_from_a_failed_send_is_sent_in_the_same_turn(self) -> None:
+        wire = Wire()
+        user = User()
+        user.endpoint = endpoint = WiredEndpoint(wire, sip.HERE, user)
+        wire.unreachable.add("198.51.100.8")
+
+        class Retrying(User):
+            def handle_event(self, event: Event, now: float) -> None:
+                super().handle_event(event, now)
+                if isinstance(event, TransportFailed):
+                    endpoint.transactions.send_request(sip.our_request(), sip.UDP, now, None)
+
+        endpoint._user = Retrying()
+        endpoint.transactions.send_request(sip.our_request(), Flow("udp", "198.51.100.8", 5060), wire.now, None)
+        endpoint.end_of_turn()
+        assert [carried.target for carried in wire.carried] == [sip.PEER]
+
+    @on_loop
+    async def test_other_events_are_handled_when_one_is_a_fault_of_ours(self) -> None:
+        wire, user = Wire(), User()
+        user.endpoint = endpoint = WiredEndpoint(wire, sip.HERE, user)
+        user.fails = True
+        endpoint.receive(sip.request("OPTIONS", branch="z9hG4bKa"), sip.UDP)
+        endpoint.receive(sip.request("OPTIONS", branch="z9hG4bKb"), sip.UDP)
+        endpoint.end_of_turn()
+        assert len(user.events) == 2
+
+    @on_loop
+    async def test_rubbish_changes_nothing(self) -> None:
+        wire, user = Wire(), User()
+        endpoint = WiredEndpoint(wire, sip.HERE, user)
+        endpoint.receive(b"\x00\xff rubbish", sip.UDP)
+        endpoint.end_of_turn()
+        assert (user.events, wire.carried) == ([], [])
+        assert endpoint.transactions.malformed == 1
+
+
+class Owner:
+    """Waits for deadlines."""
+
+    def __init__(self, does: Callable[[], object] = lambda: None) -> None:
+        self.kinds: list[int] = []
+        self.rang = asyncio.Event()
+        self._does = does
+
+    def on_timer(self, kind: int, now: float) -> None:
+        self.kinds.append(kind)
+        self.rang.set()
+        self._does()
+
+
+class TestTimers:
+    @on_loop
+    async def test_owner_hears_of_its_deadline_on_the_real_loop(self) -> None:
+        async with opened() as (endpoint, user):
+            owner, late = Owner(), Owner()
+            endpoint.add_timer(60.0, late, 1)
+            endpoint.end_of_turn()
+            began = endpoint.now()
+            endpoint.add_timer(0.03, owner, 7)
+            endpoint.end_of_turn()
+            async with asyncio.timeout(PATIENCE):
+                await owner.rang.wait()
+            assert endpoint.now() - began >= 0.03
+            assert (owner.kinds, late.kinds) == ([7], [])
+            assert user.happened[-1] == "before_send"
+
+    @on_loop
+    async def test_owner_hears_nothing_when_its_deadline_was_cancelled(self) -> None:
+        wire = Wire()
+        endpoint = WiredEndpoint(wire, sip.HERE, User())
+        owner = Owner()
+        timer = endpoint.add_timer(1.0, owner, 1)
+        endpoint.wheel.cancel(timer)
+        wire.advance(2.0)
+        assert owner.kinds == []
+
+    @on_loop
+    async def test_other_owners_hear_of_theirs_when_one_is_a_fault_of_ours(self) -> None:
+        wire = Wire()
+        endpoint = WiredEndpoint(wire, sip.HERE, User())
+        owners = [Owner(lambda: 1 / 0), Owner(lambda: 1 / 0)]
+        for owner in owners:
+            endpoint.add_timer(1.0, owner, 1)
+        wire.advance(2.0)
+        assert [owner.kinds for owner in owners] == [[1], [1]]
+
+    @on_loop
+    async def test_request_is_sent_again_on_the_real_loop_when_nobody_answers(self) -> None:
+        user = User(status=0)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+            peer.bind(("127.0.0.1", 0))
+            peer.setblocking(False)
+            settings = SIPSettings(listen=("udp://127.0.0.1:0",), t1=0.02)
+            endpoint = Endpoint(settings, user)
+            await endpoint.open()
+            endpoint.start()
+            try:
+                flow = endpoint.flow_to("udp", "127.0.0.1", peer.getsockname()[1])
+                assert flow is not None
+                endpoint.transactions.send_request(sip.our_request(), flow, endpoint.now(), None)
+                endpoint.end_of_turn()
+                async with asyncio.timeout(PATIENCE):
+                    copies = [await asyncio.get_running_loop().sock_recv(peer, 65_536) for _ in range(3)]
+                assert copies[0] == copies[1] == copies[2]
+            finally:
+                endpoint.close()
+
+
+class TestTokenSource:
+    def test_tokens_are_sixteen_hex_digits_and_never_the_same(self) -> None:
+        source = TokenSource()
+        tokens = [source() for _ in range(20_000)]
+        assert len(set(tokens)) == len(tokens)
+        assert {len(token) for token in tokens} == {16}
+        assert set("".join(tokens)) == set("0123456789abcdef")
+
+    def test_sources_share_nothing(self) -> None:
+        one, other = TokenSource(), TokenSource()
+        assert not {one() for _ in range(1000)} & {other() for _ in range(1000)}
+
+    def test_process_has_one_source(self) -> None:
+        assert isinstance(new_token, TokenSource)
+        assert new_token() != new_token()

@@ -1,0 +1,22 @@
+"""One running switch for the whole folder; each test gets it without records, counters or calls of another."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.switch import Switch, running_switch, wait_until
+
+
+@pytest.fixture(scope="package")
+def _switch() -> Iterator[Switch]:
+    with running_switch() as switch:
+        yield switch
+
+
+@pytest.fixture
+def switch(_switch: Switch) -> Switch:
+    """The switch with the demo data, idle, its gateways on `carrier_ports`."""
+    wait_until(lambda: _switch.ask("ping")["calls"] == 0, "the calls of the test before to end")
+    wait_until(lambda: not _switch.session_counters(), "their counters to go")
+    _switch.forget_records()
+    return _switch
