@@ -12,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet -c constraints.txt
 
-.PHONY: help run test test-all check fmt bench crash assets db clean
+.PHONY: help run test test-all check fmt bench behaviour crash assets db clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -21,11 +21,11 @@ run: $(VENV)/.run $(VENV)/.assets ## Run the whole system in this terminal, Ctrl
 	@exec $(BIN)/python -m b2bua $(ARGS) run
 
 test: $(VENV)/.dev $(VENV)/.assets ## Run the tests, but for the slow ones
-	@.ci/packages sipp chromium
+	@.ci/packages sipp chromium sipvicious
 	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
 test-all: $(VENV)/.dev $(VENV)/.assets ## Run all tests
-	@.ci/packages sipp chromium
+	@.ci/packages sipp chromium sipvicious
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.dev ## Look for mistakes without running anything: format, lint, types, imports, templates
@@ -44,6 +44,10 @@ bench: $(VENV)/.dev ## Measure parsing, transactions, decision and charge, then 
 	@.ci/packages sipp
 	@for part in parse transactions decision rating; do $(BIN)/python -m benchmarks.$$part; done
 	@$(BIN)/python -m benchmarks.capacity $(ARGS)
+
+behaviour: $(VENV)/.dev ## Make a real call for every row of the tables in docs/behaviour.md §2 and §3, ARGS chooses rows by name
+	@.ci/packages sipp
+	@$(BIN)/python -m tests.behaviour $(ARGS)
 
 assets: $(VENV)/.assets ## Build the panel's browser files
 

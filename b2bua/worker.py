@@ -3,26 +3,37 @@
 import asyncio
 import contextlib
 import gc
+import math
 import signal
 import time
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
 import asyncpg
+import hiredis
 import structlog
 import uvloop
 
+from b2bua.ban.firewall import Firewall
+from b2bua.ban.service import BanService
 from b2bua.call.authentication import Authenticator
+from b2bua.call.disposition import refusal
 from b2bua.call.driver import CallDriver
+from b2bua.call.forwarding import ForwardSigner
 from b2bua.call.identity import new_call_id
 from b2bua.call.recovery import end_lost, record_lost
-from b2bua.control.messages import CALLS_LIMIT, ControlError, Message
+from b2bua.control.messages import CALLS_LIMIT, REGISTRATIONS_LIMIT, ControlError, Message
 from b2bua.control.server import ControlServer, Verb
-from b2bua.live.admission import Admission
+from b2bua.live.admission import BEAT, Admission
 from b2bua.live.connection import LiveConnection, StoreAway
 from b2bua.metrics import Sample, process_samples
+from b2bua.policy.decision import AUTHENTICATE
+from b2bua.policy.explain import InvalidQuestion, Question, explain
 from b2bua.policy.snapshot import Snapshot
 from b2bua.policy.store import SnapshotStore
+from b2bua.registrar.service import Registrar
+from b2bua.registrar.store import BindingStore
 from b2bua.sip.digest import NonceMaker
 from b2bua.tasks import spawn, stop_all
 from b2bua.transport.endpoint import Endpoint
@@ -88,8 +99,11 @@ class Worker:
         self._endpoint: Endpoint
         self._live: LiveConnection
         self._admission: Admission
+        self._registrar: Registrar
         self._journal: JournalWriter
         self._snapshots: SnapshotStore
+        self._firewall: Firewall | None = None
+        self._bans: BanService
 
     async def start(self) -> None:
         """Start every part; calls are accepted at the end of it."""
@@ -106,6 +120,8 @@ class Worker:
         self._build_endpoint()
         await self._endpoint.open()
         self._parts.callback(self._endpoint.close)
+        if self._firewall is not None:
+            await self._firewall.open((address.transport, address.port) for address in self._endpoint.addresses)
         record_lost(self._journal, lost)
         await self._take_over_debits(pool)
         await self._admission.drop_predecessors()
@@ -113,8 +129,13 @@ class Worker:
         await control.open()
         self._parts.callback(control.close)
         self._listen_for_signals()
+        self._driver.configuration_changed(self._snapshots.current)
         self._endpoint.start()
         spawn(self._housekeeping(), "housekeeping")
+        spawn(self._load_registrations(), "registrations")
+        spawn(self._write_refusals(), "refusals")
+        spawn(self._keep_lease(), "lease")
+        spawn(self._bans.run(), "bans")
         spawn(self._follow_posting(pool), "posting")
         spawn(SpaceWatch(self._journal, self._name).run(pool), "journal-space")
         spawn(end_lost(self._endpoint, lost), "end-lost-calls")
@@ -140,28 +161,57 @@ class Worker:
     async def _open_live(self) -> None:
         settings = self._settings
         self._admission = Admission(self._instance, admit_when_away=settings.live.when_away == "allow")
+        self._open_bans()
         url = live_url(settings)
-        self._live = LiveConnection(url, settings.live.timeout, self._admission.attach, self._live_answered)
+        self._live = LiveConnection(url, settings.live.timeout, self._attach_live, self._live_answered)
         try:
             await self._live.open()
         except (OSError, TimeoutError, StoreAway) as error:
             raise ServerUnavailable(f"Valkey at {url} is not available: {str(error) or 'no answer in time'}") from error
         self._parts.push_async_callback(self._live.close)
+        self._registrar = Registrar(BindingStore(self._live), self._instance)
+
+    def _open_bans(self) -> None:
+        ban = self._settings.ban
+        if ban.firewall:
+            self._firewall = Firewall(f"{ban.table}-{self._name}")
+            self._parts.push_async_callback(self._firewall.close)
+        self._bans = BanService(ban, self._name, self._is_exempt, self._firewall)
+
+    def _attach_live(self, connection: LiveConnection) -> None:
+        self._admission.attach(connection)
+        self._bans.attach(connection)
+
+    def _is_exempt(self, address: str) -> bool:
+        """Whether a source is never banned: what has a device, a gateway, a registration or a call (§1.6)."""
+        snapshot = self._snapshots.current
+        return (
+            address in self._settings.sip.trusted_proxies
+            or snapshot.devices.has(address)
+            or address in snapshot.gateways_at
+            or self._driver.is_known(address)
+            or self._registrar.has_source(address)
+        )
 
     def _build_endpoint(self) -> None:
         settings = self._settings
-        nonces = NonceMaker(derive_key(load_secret(settings), "nonce"))
+        secret = load_secret(settings)
+        nonces = NonceMaker(derive_key(secret, "nonce"))
         self._driver = CallDriver(
             settings,
             self._name,
             self._admission,
             self._journal,
             lambda: self._snapshots.current,
-            Authenticator(nonces),
+            Authenticator(nonces, self._bans.failed, self._bans.is_refused),
+            ForwardSigner(derive_key(secret, "forward")),
         )
         self._endpoint = Endpoint(settings.sip, self._driver)
         self._driver.endpoint = self._endpoint
         self._endpoint.add_after_turn(self._live.flush)
+        self._endpoint.is_banned = self._bans.is_banned
+        self._driver.bans = self._bans
+        self._driver.registrar = self._registrar
 
     def _live_answered(self) -> None:
         # Before the endpoint exists there is nobody to tell.
@@ -170,11 +220,35 @@ class Worker:
 
     def _configuration_changed(self, snapshot: Snapshot) -> None:
         log.info("configuration loaded", revision=snapshot.revision, accounts=len(snapshot.accounts))
+        # The first one comes before there is anybody to tell.
+        if hasattr(self, "_endpoint"):
+            self._driver.configuration_changed(snapshot)
+            self._bans.lift_exempt()
 
     async def _housekeeping(self) -> None:
         while True:
             await asyncio.sleep(10.0)
             self._endpoint.close_idle()
+
+    async def _load_registrations(self) -> None:
+        await self._registrar.load()
+        self._bans.lift_exempt()
+
+    async def _keep_lease(self) -> None:
+        """Say that we are alive, and give back what dead workers of any machine had taken."""
+        while True:
+            try:
+                await self._admission.keep_lease()
+            except (StoreAway, hiredis.ReplyError) as error:
+                log.debug("no life sign given", error=str(error))
+            await asyncio.sleep(BEAT)
+
+    async def _write_refusals(self) -> None:
+        """Write the records that many refusals share, once their second is over."""
+        while True:
+            await asyncio.sleep(0.5)
+            self._driver.refusals.flush(time.time())
+            self._endpoint.end_of_turn()
 
     # What was posted
 
@@ -217,8 +291,13 @@ class Worker:
             if ended:
                 log.info("calls ended", calls=ended)
                 await asyncio.sleep(GOODBYE)
+            self._driver.refusals.flush(math.inf)
+            self._endpoint.end_of_turn()
         # Whoever uses the parts ends before them.
         await stop_all(1.0)
+        if hasattr(self, "_admission"):
+            with contextlib.suppress(StoreAway, hiredis.ReplyError):
+                await self._admission.give_up_lease()
         await self._parts.aclose()
 
     async def _drain(self, seconds: float) -> None:
@@ -234,8 +313,11 @@ class Worker:
             "ping": self._ping,
             "calls": self._calls,
             "hangup": self._hang_up,
+            "registrations": self._registrations,
+            "unregister": self._unregister,
             "metrics": self._metrics,
             "drain": self._start_draining,
+            "explain": self._explain,
         }
 
     def _ping(self, _: Message) -> Message:
@@ -249,6 +331,8 @@ class Worker:
             "live_up": self._live.is_up,
             "journal_waiting": self._journal.waiting,
             "journal_limit": self._journal.limit,
+            "ban_path": self._bans.path,
+            "bans": len(self._bans.bans),
         }
 
     def _calls(self, request: Message) -> Message:
@@ -266,20 +350,40 @@ class Worker:
             raise ControlError("hangup takes either call_id or account_id")
         return {"ended": self._driver.hang_up(call_id, account_id, "HANGUP_BY_OPERATOR")}
 
+    def _registrations(self, request: Message) -> Message:
+        limit = min(int(request.get("limit") or 100), REGISTRATIONS_LIMIT)
+        return self._registrar.registrations(self._snapshots.current, request.get("account_ids"), limit)
+
+    def _unregister(self, request: Message) -> Message:
+        return {"removed": self._registrar.forget(int(request["sip_user_id"]))}
+
     def _start_draining(self, request: Message) -> Message:
         if not self._driver.is_draining:
             self._driver.is_draining = True
             spawn(self._drain(float(request.get("seconds") or 0.0)), "drain")
         return {"calls": len(self._driver.calls)}
 
+    def _explain(self, request: Message) -> Message:
+        try:
+            question = Question.read(request)
+            answer = explain(question, self._snapshots.current, datetime.now(UTC), self._driver)
+        except InvalidQuestion as error:
+            raise ControlError(str(error)) from error
+        decision = answer["decision"]
+        decision["sip_status"], decision["q850_cause"] = _sip_answer(decision["code"], decision["object"])
+        return {"worker": self._name, "draining": self._driver.is_draining, **answer}
+
     def _metrics(self, _: Message) -> Message:
         driver, transactions = self._driver, self._endpoint.transactions
         samples: list[Sample] = [
             ("softswitch_calls", {}, len(driver.calls)),
             ("softswitch_calls_received_total", {}, driver.counts["received"]),
+            ("softswitch_registrations", {}, self._registrar.count),
             ("softswitch_transactions", {}, transactions.count),
             ("softswitch_sip_malformed_total", {}, transactions.malformed),
             ("softswitch_sip_retransmitted_total", {}, transactions.retransmitted),
+            ("softswitch_sip_banned_total", {}, self._endpoint.banned),
+            ("softswitch_bans", {}, len(self._bans.bans)),
             ("softswitch_live_up", {}, float(self._live.is_up)),
             ("softswitch_live_operations_total", {}, self._live.operations),
             ("softswitch_sessions_taken", {}, self._admission.taken),
@@ -292,6 +396,16 @@ class Worker:
             if code != "received":
                 samples.append(("softswitch_attempts_total", {"code": code}, count))
         return {"samples": samples}
+
+
+def _sip_answer(code: str, object_: str) -> tuple[int | None, int | None]:
+    """SIP status and Q.850 cause of a decision; None: there is none."""
+    if not code:
+        return None, None
+    if code == AUTHENTICATE:
+        return 407, None
+    refused = refusal(code, object_)
+    return refused.status, refused.cause
 
 
 def _quieten_garbage_collector() -> None:

@@ -4,8 +4,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from b2bua.policy.accounts import Account, Device
-from b2bua.policy.decision import CallRequest, decide
-from b2bua.policy.routes import Carrier, DialingRoute, Gateway, Route, RouteEntry
+from b2bua.policy.checks import decide
+from b2bua.policy.decision import CallRequest
+from b2bua.policy.numbers import DialPatterns
+from b2bua.policy.routes import Carrier, Gateway, Route, RouteEntry
 from b2bua.policy.snapshot import Snapshot
 from benchmarks.timing import microseconds, report
 from rating.charge import Billing
@@ -37,7 +39,8 @@ def make_snapshot(resellers: int, carriers: int, rates: int) -> Snapshot:
         snapshot.carriers[number] = carrier
         snapshot.link_carrier(carrier)
         route.add(RouteEntry(number, "44", carrier, number, 1))
-    snapshot.dialing_routes[1] = [DialingRoute.of("%", route)]
+    for account in snapshot.accounts.values():
+        account.patterns, account.route_ids = DialPatterns.of([("%", route)]), frozenset([1])
     return snapshot
 
 

@@ -130,6 +130,12 @@ class AttemptRecord:
     media_mode: str = ""
     gross: str | None = None
     currency: str | None = None
+    kind: str = "outgoing"
+    did_id: int | None = None
+    source_used: str = ""
+    destination_used: str = ""
+    calls: int = 1
+    """How many refusals alike the record stands for."""
 
 
 COLUMNS: Final = tuple(column.name for column in fields(AttemptRecord))
@@ -162,7 +168,9 @@ def finish(record: AttemptRecord, levels: list[Level], ended_at: float) -> list[
     prices = [charge(seconds, level.rate, level.billing) for level in levels]
     for number, (level, price) in enumerate(zip(levels, prices, strict=True)):
         profit = None
-        if level.level != CARRIER_LEVEL and level.exchange is not None and number + 1 < len(prices):
+        if level.level != CARRIER_LEVEL and number + 1 < len(prices) and levels[number + 1].level > level.level + 1:
+            profit = str(price.net)  # the level above pays nothing for this call
+        elif level.level != CARRIER_LEVEL and level.exchange is not None and number + 1 < len(prices):
             cost = _EXACT.multiply(prices[number + 1].net, level.exchange)
             profit = str(_EXACT.subtract(price.net, cost).quantize(_PROFIT_QUANTUM, ROUND_HALF_UP, _EXACT))
         if level.level == 0:

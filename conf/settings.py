@@ -64,6 +64,9 @@ class SIPSettings:
     advertise: str = setting(
         "", "Host name or address to show instead of our own; empty: chosen by the route to the peer"
     )
+    trusted_proxies: tuple[str, ...] = setting(
+        (), "Addresses of proxies in front of us; the caller's address is the one that they name in Via"
+    )
     realm: str = setting("softswitch", "Digest realm, fixed at the first start; secrets of SIP users depend on it")
     user_agent: str = setting("softswitch", "Server and User-Agent header; empty: none")
     receive_buffer: int = setting(8 * 1024 * 1024, "Socket receive buffer asked for", unit="bytes")
@@ -73,11 +76,26 @@ class SIPSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class BanSettings:
+    """[ban]: sources that are banned by themselves."""
+
+    failures: int = setting(5, "Failed authentications of one source after which it is banned; 0: it never is")
+    window: int = setting(60, "They count when they come within so long", unit="s")
+    time: int = setting(900, "How long a source is banned", unit="s")
+    scanners: bool = setting(True, "Ban known scanners at once, by their User-Agent")
+    firewall: bool = setting(True, "Drop banned sources in the kernel where the process may (CAP_NET_ADMIN)")
+    table: str = setting("softswitch", "Name of the nftables table; the name of the worker is added")
+
+
+@dataclass(frozen=True, slots=True)
 class CallSettings:
     """[call]: limits that hold for every call."""
 
     max_duration: int = setting(7200, "Longest call; accounts, resellers and gateways may set less", unit="s")
     max_attempts: int = setting(10, "Most carrier attempts of one call")
+    reference_seconds: int = setting(60, "Length of the call by whose cost carriers are compared", unit="s")
+    ends_suspended: bool = setting(True, "End the calls of an account that is suspended or closed")
+    refusal_rows: int = setting(20, "Refusals a second of one device and code after which the others share a record")
     funds_slice: int = setting(60, "Funds are held for so much of a call at a time", unit="s")
     funds_lead: int = setting(20, "More are held so long before those that are held end", unit="s")
     failover_codes: tuple[int, ...] = setting(
@@ -120,6 +138,7 @@ class Settings:
     database: DatabaseSettings = field(default_factory=DatabaseSettings)
     live: LiveSettings = field(default_factory=LiveSettings)
     sip: SIPSettings = field(default_factory=SIPSettings)
+    ban: BanSettings = field(default_factory=BanSettings)
     call: CallSettings = field(default_factory=CallSettings)
     cdr: CDRSettings = field(default_factory=CDRSettings)
     panel: PanelSettings = field(default_factory=PanelSettings)

@@ -9,6 +9,7 @@
         InvalidAdjustment   a column that cannot be adjusted so
         UnknownRatecard     no ratecard has this name
         NothingToUndo       the last import of a ratecard is gone, undone or overtaken by other changes
+        InvalidPackedFile   a file of packed rows that is damaged, cut or of another format
 
 None of them leaves anything behind: what belongs together is written together or not at all.
 """
@@ -48,3 +49,7 @@ class UnknownRatecard(RatingError):
 
 class NothingToUndo(RatingError):
     """An import that is gone, undone, or overtaken by other changes."""
+
+
+class InvalidPackedFile(RatingError):
+    """A file of packed rows that is damaged, cut, of another format or of another table."""

@@ -95,6 +95,8 @@ class Tariff:
     """(priority, ratecard) of those that always count, the lowest priority first."""
     timed: list[tuple[int, Ratecard, Window]] = field(default_factory=list)
     """Those that count within their days and hours only."""
+    incoming: "Tariff | None" = None
+    """The incoming ratecards, for calls to DIDs; None: there are none, and such calls are free."""
 
     def add(self, priority: int, ratecard: Ratecard, window: Window | None = None) -> None:
         """Map a ratecard into the tariff, for good or within a window."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
@@ -26,21 +27,26 @@ from b2bua.call.events import (
     Side,
     TimerExpired,
 )
+from b2bua.call.forwarding import HEADER as FORWARD_HEADER
 from b2bua.call.leg import NOBODY, CalleeLeg, CallerLeg, Leg
 from b2bua.live.admission import Outcome, Refusal, Shortage
-from b2bua.policy.decision import Decision
+from b2bua.policy.decision import Attempt, Contact, Decision
+from b2bua.sip.flow import Flow
 from b2bua.sip.message import Response
 from b2bua.sip.reason import q850_cause
 from b2bua.sip.timers import Timer
 from b2bua.sip.uri import escape_user, join_host_port
 from b2bua.transport.endpoint import TimerOwner
 from cdr.record import CARRIER_LEVEL, AttemptRecord, Level, finish
-from media.sdp import audio_codecs, replace_origin
+from media.sdp import audio_codecs, filter_codecs, replace_origin
 from rating.charge import charge
 from rating.funds import micros_up
 
 if TYPE_CHECKING:
     from b2bua.call.driver import CallDriver
+
+
+ANONYMOUS: Final = '"Anonymous" <sip:anonymous@anonymous.invalid>'
 
 
 class ActiveCall(TimerOwner):
@@ -54,9 +60,11 @@ class ActiveCall(TimerOwner):
         record: Facts of the call that every attempt's record begins with.
         offer: The caller's session description, or empty.
         max_forwards: Hops left for the callee's leg.
+        privacy: Privacy header that the caller's number is hidden by; empty: it may be shown.
     """
 
     __slots__ = (
+        "_chain_prices",
         "_driver",
         "_funded",
         "_holds",
@@ -64,6 +72,7 @@ class ActiveCall(TimerOwner):
         "_offer",
         "_owed",
         "_priced",
+        "_privacy",
         "_session_id",
         "_timer",
         "call",
@@ -82,8 +91,10 @@ class ActiveCall(TimerOwner):
         record: AttemptRecord,
         offer: bytes,
         max_forwards: int,
+        privacy: str = "",
     ) -> None:
         self._driver = driver
+        self._privacy = privacy
         self._max_forwards = max_forwards
         self._offer = offer
         self._session_id = int(call_id[-12:], 16)
@@ -93,11 +104,16 @@ class ActiveCall(TimerOwner):
         self.caller: CallerLeg
         self.callee: CalleeLeg | None = None
         self.record = record
-        self.call = Call(decision, driver.failover_codes, offer_in_invite=bool(offer), funds=driver.funds_rules)
+        codes = driver.failover_codes if decision.failover_codes is None else frozenset(decision.failover_codes)
+        self.call = Call(decision, codes, offer_in_invite=bool(offer), funds=driver.funds_rules)
         self._holds: list[int] = []
         """Micros held of each account of the chain; empty while nothing is."""
         self._funded: int | None = None
         """Seconds that they pay, from the answer on."""
+        chain = decision.account.chain if decision.account is not None else ()
+        prices = {price.account.id: price for price in decision.levels}
+        self._chain_prices = [prices.get(account.id) for account in chain]
+        """What each account of the chain pays; None: nothing."""
         self._priced: list[Level] = []
         self._owed: list[int] = []
         """Micros that the ended call costs each account."""
@@ -123,18 +139,44 @@ class ActiveCall(TimerOwner):
             return
         status = response.status
         if status < 200:
-            self.handle(Progressed(status, self._as_ours(response.body, self.caller)))
+            body = self._permitted(response.body) or b""
+            self.handle(Progressed(status, self._as_ours(body, self.caller)))
         elif status < 300:
-            self.record.codec_used = next(iter(audio_codecs(response.body)), "")
-            self.record.b_user_agent = response.headers.first("server") or response.headers.first("user-agent")
-            self.handle(Answered(self._as_ours(response.body, self.caller)))
+            self._callee_answered(leg, response)
         else:
             self.record.sip_code = status
             self.handle(AttemptFailed(status, q850_cause(response.headers)))
 
+    def _callee_answered(self, leg: CalleeLeg, response: Response) -> None:
+        body = self._permitted(response.body)
+        if body is None:
+            leg.refuse_answer(65, "CODEC_NOT_ALLOWED")
+            self.handle(AttemptFailed(0, None, "CODEC_NOT_ALLOWED"))
+            return
+        self.record.codec_used = next(iter(audio_codecs(body)), "")
+        self.record.b_user_agent = response.headers.first("server") or response.headers.first("user-agent")
+        self.handle(Answered(self._as_ours(body, self.caller)))
+
+    def _permitted(self, body: bytes) -> bytes | None:
+        """A callee's session description with the codecs alone that may be spoken; None: there are none.
+
+        An answer keeps its order; an offer (to an INVITE without one) is put into ours.
+        """
+        return filter_codecs(body, self._attempt.codecs, reorder=not self._offer) if body else body
+
+    @property
+    def _attempt(self) -> Attempt:
+        return self.decision.attempts[self.call.attempt]
+
+    def _note_silence(self) -> None:
+        gateway_id = self._attempt.gateway.id
+        if gateway_id:
+            self._driver.health.silent(gateway_id)
+
     def callee_unreachable(self, leg: CalleeLeg, code: str) -> None:
         """No answer will come."""
         if leg is self.callee:
+            self._note_silence()
             self.handle(AttemptFailed(0, None, code))
 
     def leg_hung_up(self, leg: Leg, cause: int | None) -> None:
@@ -144,6 +186,8 @@ class ActiveCall(TimerOwner):
     def on_timer(self, kind: int, now: float) -> None:
         """The call's timer ran out."""
         self._timer = None
+        if kind == CallTimer.SILENCE:
+            self._note_silence()
         self.handle(TimerExpired(CallTimer(kind), self._talked()))
 
     def _talked(self) -> float:
@@ -176,8 +220,9 @@ class ActiveCall(TimerOwner):
 
         def answered(outcome: Outcome) -> None:
             if outcome is None:
-                self._holds, self._funded = holds, seconds
-                self.handle(Admitted(seconds))
+                # What costs nothing need not be watched.
+                self._holds, self._funded = holds, seconds if self.decision.levels else None
+                self.handle(Admitted(self._funded))
             elif isinstance(outcome, Shortage):
                 affordable = self._affordable(outcome, 0, seconds)
                 if affordable:
@@ -194,17 +239,22 @@ class ActiveCall(TimerOwner):
         if outcome is None:
             self.handle(Admitted())
         elif isinstance(outcome, Refusal):
-            self.handle(AdmissionRefused("CPS_LIMIT" if outcome.of_cps else "SESSION_LIMIT", outcome.level.name))
+            is_did = outcome.level.name.startswith("did ")
+            code = "CPS_LIMIT" if outcome.of_cps else "DID_LIMIT" if is_did else "SESSION_LIMIT"
+            self.handle(AdmissionRefused(code, outcome.level.name))
         elif isinstance(outcome, Shortage) and outcome.available[outcome.account] is not None:
-            # The levels of the chain are the device, then its accounts.
-            assert self.decision.limits is not None
-            self.handle(AdmissionRefused("NO_FUNDS", self.decision.limits.levels[outcome.account + 1].name))
+            account = self.decision.account
+            assert account is not None
+            self.handle(AdmissionRefused("NO_FUNDS", account.chain[outcome.account].title))
         else:
-            self.handle(AdmissionRefused("LIVE_STORE_AWAY", ""))
+            self.handle(AdmissionRefused("LIVE_STORE_AWAY", "live store"))
 
     def _costs(self, seconds: int) -> list[int]:
         """What a call of so many seconds costs each account, in micros, rounded up."""
-        return [micros_up(charge(seconds, price.rate, price.account.billing).gross) for price in self.decision.levels]
+        return [
+            micros_up(charge(seconds, price.rate, price.account.billing).gross) if price is not None else 0
+            for price in self._chain_prices
+        ]
 
     def _affordable(self, shortage: Shortage, held_seconds: int, wanted: int) -> int:
         """The most seconds, above `held_seconds` and below `wanted`, that every account can pay; 0: none."""
@@ -225,7 +275,7 @@ class ActiveCall(TimerOwner):
         return low if low >= least else 0
 
     def _costs_held(self) -> list[int]:
-        return self._holds or [0] * len(self.decision.levels)
+        return self._holds or [0] * len(self._chain_prices)
 
     def _extend_funds(self, effect: do.ExtendFunds) -> None:
         self._extend_to(effect.seconds)
@@ -272,8 +322,25 @@ class ActiveCall(TimerOwner):
         if self.record.code:
             # The attempt before has its record; this one gets its own, whatever comes of it.
             self.record = self._driver.new_record(self.record, effect.attempt + 1)
-        limits = self.decision.attempts[effect.attempt].gateway.limits
-        self._driver.admission.admit_carrier(limits, self._admit_carrier_answered)
+        attempt = self.decision.attempts[effect.attempt]
+        if attempt.user is not None:
+            self._driver.find_contacts(attempt.user, self._contacts_found)
+        elif attempt.gateway.limits.levels:
+            self._driver.admission.admit_carrier(attempt.gateway.limits, self._admit_carrier_answered)
+        else:
+            self.handle(CarrierAdmitted())
+
+    def _contacts_found(self, contacts: list[Contact] | None) -> None:
+        """Where a SIP user is: at nothing, at one place, or at several, which are tried one after the other."""
+        attempt, attempts = self._attempt, self.decision.attempts
+        if contacts is None:
+            self.handle(CarrierRefused("LIVE_STORE_AWAY", "live store"))
+        elif not contacts:
+            self.handle(CarrierRefused("NOT_REGISTERED", attempt.gateway.name))
+        else:
+            place = self.call.attempt
+            attempts[place : place + 1] = [replace(attempt, user=None, contact=contact) for contact in contacts]
+            self.handle(CarrierAdmitted())
 
     def _admit_carrier_answered(self, outcome: Outcome) -> None:
         if outcome is None:
@@ -281,10 +348,12 @@ class ActiveCall(TimerOwner):
         elif isinstance(outcome, Refusal):
             self.handle(CarrierRefused("CARRIER_LIMIT", outcome.level.name))
         else:
-            self.handle(CarrierRefused("LIVE_STORE_AWAY", ""))
+            self.handle(CarrierRefused("LIVE_STORE_AWAY", "live store"))
 
     def _release_carrier(self, effect: do.ReleaseCarrier) -> None:
-        self._driver.admission.release(self.decision.attempts[effect.attempt].gateway.limits)
+        limits = self.decision.attempts[effect.attempt].gateway.limits
+        if limits.levels:
+            self._driver.admission.release(limits)
 
     # Effects: signalling
 
@@ -296,22 +365,57 @@ class ActiveCall(TimerOwner):
             self.caller.new_attempt()
         record = self.record
         record.attempt = effect.attempt + 1
-        record.carrier_id, record.gateway_id = attempt.carrier.id, gateway.id
+        if attempt.carrier is not None:
+            record.carrier_id, record.gateway_id = attempt.carrier.id, gateway.id
         record.source_sent, record.destination_sent = attempt.source, attempt.destination
-        record.b_transport = gateway.transport
-        record.b_address = join_host_port(gateway.host, gateway.port)
-        flow = driver.endpoint.flow_to(gateway.transport, gateway.host, gateway.port)
-        if flow is None:
-            self.handle(AttemptFailed(0, None, "TRANSPORT_FAILURE"))
+        flow, uri = self._place(attempt)
+        offer = filter_codecs(self._offer, attempt.codecs) if self._offer else self._offer
+        if flow is None or offer is None:
+            self.handle(AttemptFailed(0, None, "TRANSPORT_FAILURE" if flow is None else "CODEC_NOT_ALLOWED"))
             return
+        if attempt.carrier is not None and self.decision.kind != "emergency":
+            if driver.health.is_down(gateway):
+                # Another call went to try it, after this one was decided on.
+                self.handle(AttemptFailed(0, None, "NO_RESPONSE"))
+                return
+            driver.health.tried(gateway.id)
+        record.b_transport, record.b_address = flow.transport, join_host_port(flow.host, flow.port)
         leg = self.callee = CalleeLeg(driver.endpoint, flow, self, driver.user_agent)
-        ours = driver.endpoint.sent_by(flow)
-        caller = f"<sip:{escape_user(attempt.source)}@{ours}>"
-        transport = "" if gateway.transport == "udp" else f";transport={gateway.transport}"
-        to = f"sip:{escape_user(attempt.destination)}@{record.b_address}"
-        offer = self._as_ours(self._offer, leg)
-        dialog = leg.send_invite(to + transport, caller, f"<{to}>", self._max_forwards, offer)
+        leg.gateway_id = gateway.id
+        caller = self._caller_value(attempt, flow)
+        to = f"<sip:{escape_user(attempt.destination)}@{record.b_address}>"
+        dialog = leg.send_invite(uri, caller, to, self._max_forwards, self._as_ours(offer, leg), self._extra(attempt))
         record.b_call_id = dialog.call_id
+
+    def _place(self, attempt: Attempt) -> tuple[Flow | None, str]:
+        """Where an attempt's INVITE goes, and its Request-URI."""
+        endpoint, gateway = self._driver.endpoint, attempt.gateway
+        if attempt.contact is not None:
+            return attempt.contact.flow, attempt.contact.uri
+        if attempt.kind == "forward":
+            flow: Flow | None = endpoint.flow_to_self()
+        else:
+            flow = endpoint.flow_to(gateway.transport, gateway.host, gateway.port)
+        if flow is None:
+            return None, ""
+        transport = "" if flow.transport == "udp" else f";transport={flow.transport}"
+        address = join_host_port(flow.host, flow.port)
+        return flow, f"sip:{escape_user(attempt.destination)}@{address}{transport}"
+
+    def _caller_value(self, attempt: Attempt, flow: Flow) -> str:
+        if self._privacy:
+            return ANONYMOUS  # RFC 3323 §4.1.1.3
+        return f"<sip:{escape_user(attempt.source)}@{self._driver.endpoint.sent_by(flow)}>"
+
+    def _extra(self, attempt: Attempt) -> dict[str, str]:
+        extra = {"privacy": self._privacy} if self._privacy else {}
+        if attempt.contact is not None and attempt.contact.path:
+            extra["route"] = ", ".join(attempt.contact.path)
+        if attempt.kind == "forward":
+            account = self.decision.account
+            assert account is not None
+            extra[FORWARD_HEADER] = self._driver.signer.sign(account.id, attempt.destination, time.time())
+        return extra
 
     def _send_cancel(self, _: do.SendCancel) -> None:
         if self.callee is not None:
@@ -379,13 +483,15 @@ class ActiveCall(TimerOwner):
         """What an answered attempt is charged on, as it was when it was answered."""
         if self._priced:
             return self._priced
-        decision, attempt = self.decision, self.decision.attempts[self.call.attempt]
+        attempt = self._attempt
         levels = [
             Level(n, price.account.id, None, price.tariff.id, price.rate, price.account.billing, price.tariff.currency)
-            for n, price in enumerate(decision.levels)
+            for n, price in enumerate(self._chain_prices)
+            if price is not None
         ]
-        if attempt.tariff is not None and attempt.rate is not None:
-            tariff, carrier = attempt.tariff, attempt.carrier
+        carrier = attempt.carrier
+        if attempt.tariff is not None and attempt.rate is not None and carrier is not None:
+            tariff = attempt.tariff
             billing = carrier.billing
             levels.append(Level(CARRIER_LEVEL, None, carrier.id, tariff.id, attempt.rate, billing, tariff.currency))
         for level, above in pairwise(levels):
@@ -417,7 +523,11 @@ class ActiveCall(TimerOwner):
             # docs/behaviour.md §5: the record's end is the deadline, however late the timer was.
             ended_at = min(ended_at, self._deadline())
         charges = finish(record, levels, ended_at)
-        self._owed = [micros_up(Decimal(charged[8])) for charged in charges if charged[0] != CARRIER_LEVEL]
+        if record.attempt == 0 and self._driver.refusals.takes(record):
+            self._driver.counted(record)
+            return
+        owed = {charged[1]: micros_up(Decimal(charged[8])) for charged in charges if charged[0] != CARRIER_LEVEL}
+        self._owed = [owed.get(account_id, 0) for account_id in record.account_chain] if owed else []
         self._driver.journal.append({"kind": "cdr", "record": record, "charges": charges})
         self._driver.counted(record)
 
@@ -452,7 +562,7 @@ class ActiveCall(TimerOwner):
             "device": record.device,
             "source": record.source_received,
             "destination": record.destination_received,
-            "carrier": attempt.carrier.code if attempt else "",
+            "carrier": attempt.carrier.code if attempt and attempt.carrier else "",
             "gateway": attempt.gateway.name if attempt else "",
             "attempt": self.call.attempt + 1,
             "state": state,

@@ -223,12 +223,14 @@ class Call:
         if event.status == 0:
             return self._give_up_attempt(refusal(event.code, name), goes_on=True)
         disposition = carrier_failure(event.status, event.cause, name)
-        return self._give_up_attempt(disposition, tries_next(event.status, event.cause, self._failover_codes))
+        goes_on = self._plan.any_failover or tries_next(event.status, event.cause, self._failover_codes)
+        return self._give_up_attempt(disposition, goes_on)
 
     def _attempt_timed_out(self, event: TimerExpired) -> list[Effect]:
         name = f"gateway {self._gateway.name}"
         if event.timer == CallTimer.RING:
-            return [SendCancel(), *self._give_up_attempt(refusal("RING_TIMEOUT", name), goes_on=False)]
+            goes_on = self._plan.ring_failover or self._plan.any_failover
+            return [SendCancel(), *self._give_up_attempt(refusal("RING_TIMEOUT", name), goes_on)]
         return [SendCancel(), *self._give_up_attempt(refusal("NO_RESPONSE", name), goes_on=True)]
 
     def _give_up_attempt(self, disposition: Disposition, goes_on: bool) -> list[Effect]:
@@ -249,7 +251,7 @@ class Call:
         return self._abandon(refusal("CANCELLED"), "caller")
 
     def _ordered_before_answer(self, event: HangupOrdered) -> list[Effect]:
-        code = "DRAINING" if event.reason == "DRAINING" else "HANGUP_BY_OPERATOR"
+        code = event.reason if event.reason in _OF_THEIR_OWN else "HANGUP_BY_OPERATOR"
         return self._abandon(refusal(code), "system")
 
     def _abandon(self, disposition: Disposition, ended_by: str) -> list[Effect]:
@@ -343,6 +345,8 @@ class Call:
         return self._attempt + 1 < len(self._plan.attempts)
 
 
+_OF_THEIR_OWN: Final = frozenset({"DRAINING", "ACCOUNT_SUSPENDED"})
+"""Reasons that a call which still rings is recorded with."""
 _CALLEES_WORD: Final = frozenset({"BUSY", "NO_ANSWER", "REJECTED", "NUMBER_UNKNOWN", "CARRIER_FAILURE"})
 
 Handler = Callable[[Call, Any], list[Effect]]

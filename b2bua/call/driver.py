@@ -6,20 +6,34 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Final
 
 import structlog
 
+from b2bua.ban.scanners import is_scanner
+from b2bua.ban.service import BanService
 from b2bua.call.active import ActiveCall
 from b2bua.call.authentication import Authenticator
 from b2bua.call.controller import FundsRules
 from b2bua.call.disposition import refusal
 from b2bua.call.events import Cancelled, Event, HangupOrdered, Invited
+from b2bua.call.forwarding import HEADER as FORWARD_HEADER
+from b2bua.call.forwarding import ForwardSigner
+from b2bua.call.health import GatewayHealth, Probe, Prober
 from b2bua.call.identity import new_call_id
 from b2bua.call.leg import ALLOW, SDP, CalleeLeg, CallerLeg, Leg
+from b2bua.call.refusals import RefusalCounter
 from b2bua.live.admission import Admission
-from b2bua.policy.decision import CallRequest, Decision, decide
+from b2bua.live.connection import StoreAway
+from b2bua.policy.accounts import Device
+from b2bua.policy.checks import decide
+from b2bua.policy.decision import AUTHENTICATE, CallRequest, Contact, Decision
+from b2bua.policy.devices import normalise_address
+from b2bua.policy.routes import Gateway
 from b2bua.policy.snapshot import Snapshot
+from b2bua.registrar.bindings import Binding
+from b2bua.registrar.service import EXTENSIONS, Registrar
 from b2bua.sip.address import Address
 from b2bua.sip.digest import Challenge
 from b2bua.sip.errors import ParseError
@@ -64,6 +78,7 @@ class CallDriver(EndpointUser):
         journal: Where records go.
         snapshot: Gives the current configuration.
         authenticator: Judges credentials of SIP users.
+        signer: Signs calls that our calls lead to.
     """
 
     def __init__(
@@ -74,6 +89,7 @@ class CallDriver(EndpointUser):
         journal: JournalWriter,
         snapshot: Callable[[], Snapshot],
         authenticator: Authenticator,
+        signer: ForwardSigner,
     ) -> None:
         self._max_calls = settings.sip.max_calls
         self._worker = worker
@@ -88,8 +104,48 @@ class CallDriver(EndpointUser):
         self.calls: dict[str, ActiveCall] = {}
         self._legs: dict[tuple[str, str], Leg] = {}
         self.is_draining = False
+        self.signer = signer
+        self.health = GatewayHealth(time.monotonic)
+        self._prober: Prober | None = None
+        self._turns: Counter[int] = Counter()
+        self.bans: BanService | None = None
+        self.registrar: Registrar | None = None
+        self._proxies = frozenset(settings.sip.trusted_proxies)
+        self._ends_suspended = settings.call.ends_suspended
+        self.refusals = RefusalCounter(settings.call.refusal_rows, self.write_refusal)
+        self.has_media = False
+        """Whether an engine is there that can carry audio: none, so far."""
         self.counts: Counter[str] = Counter()
         """Attempts by the code of their record, and calls received, since the start."""
+
+    # Conditions
+
+    def is_down(self, gateway: Gateway) -> bool:
+        """Whether a gateway is known not to answer."""
+        return self.health.is_down(gateway)
+
+    def turn(self, route_id: int) -> int:
+        """How many calls have gone by a route that shares its load."""
+        return self._turns[route_id]
+
+    def configuration_changed(self, snapshot: Snapshot) -> None:
+        """Follow a new snapshot: probe its gateways, end the calls of accounts that may not call any more."""
+        carriers = snapshot.carriers.values()
+        self.health.follow([gateway for carrier in carriers for gateway in carrier.gateways])
+        gateways = [gateway for carrier in carriers if carrier.status == "active" for gateway in carrier.gateways]
+        if self._prober is None:
+            self._prober = Prober(self.endpoint, self.health)
+        self._prober.update(gateways)
+        if self._ends_suspended:
+            self._end_suspended(snapshot)
+        self.endpoint.end_of_turn()
+
+    def _end_suspended(self, snapshot: Snapshot) -> None:
+        barred = {account.id for account in snapshot.accounts.values() if account.status != "active"}
+        if barred:
+            for call in list(self.calls.values()):
+                if call.decision.kind != "emergency" and not barred.isdisjoint(call.record.account_chain):
+                    call.handle(HangupOrdered("ACCOUNT_SUSPENDED"))
 
     # EndpointUser
 
@@ -112,15 +168,23 @@ class CallDriver(EndpointUser):
             self._transaction_failed(event)  # type: ignore[arg-type]
 
     def _response_received(self, event: ResponseReceived) -> None:
-        leg = event.transaction.user
-        if isinstance(leg, CalleeLeg):
-            leg.receive_response(event.response)
+        user = event.transaction.user
+        if isinstance(user, CalleeLeg):
+            if user.gateway_id:
+                self.health.answered(user.gateway_id)
+            user.receive_response(event.response)
+        elif isinstance(user, Probe):
+            user.answered(event.transaction)
 
     def _transaction_failed(self, event: TransactionTimedOut | TransportFailed) -> None:
         transaction = event.transaction
-        if isinstance(transaction, ClientTransaction) and isinstance(transaction.user, CalleeLeg):
+        if not isinstance(transaction, ClientTransaction):
+            return
+        if isinstance(transaction.user, CalleeLeg):
             timed_out = isinstance(event, TransactionTimedOut)
             transaction.user.unreachable("NO_RESPONSE" if timed_out else "TRANSPORT_FAILURE")
+        elif isinstance(transaction.user, Probe):
+            transaction.user.failed(transaction)
 
     def _ack_received(self, request: Request) -> None:
         leg = self._legs.get((request.call_id, request.to_tag))
@@ -136,7 +200,10 @@ class CallDriver(EndpointUser):
 
     def _request_received(self, event: RequestReceived, now: float) -> None:
         request, transaction = event.request, event.transaction
-        if request.to_tag:
+        if not request.to_tag and self._is_unwelcome(request, event.flow):
+            # Ends the server transaction without an answer.
+            self.endpoint.transactions.transport_failed(transaction, "source is banned", now)
+        elif request.to_tag:
             self._in_dialog(transaction, request)
         elif request.method == "INVITE":
             try:
@@ -146,8 +213,49 @@ class CallDriver(EndpointUser):
                 log.exception("call could not be set up", call_id=request.call_id, peer=str(event.flow))
                 if not transaction.is_answered:
                     self._answer(transaction, request, 500, {})
+        elif request.method == "REGISTER" and self.registrar is not None:
+            self._register_received(self.registrar, transaction, request, event.flow)
         else:
             self._answer(transaction, request, *self._out_of_dialog(request))
+
+    def _register_received(
+        self, registrar: Registrar, transaction: ServerTransaction, request: Request, flow: Flow
+    ) -> None:
+        if unsupported := _required(request, EXTENSIONS):
+            self._answer(transaction, request, 420, {"unsupported": unsupported})
+            return
+        try:
+            source = self._source_address(request, flow)
+        except ParseError as error:
+            self._answer(transaction, request, error.status_hint, {})
+            return
+        snapshot, epoch = self._snapshot(), time.time()
+        proof = self._authenticator.check(request, source, snapshot, epoch)
+        if isinstance(proof, Challenge):
+            self._answer(transaction, request, 401, {"www-authenticate": str(proof)})
+            return
+        user = snapshot.users.get(proof)
+        assert user is not None  # proved over the same snapshot
+        registrar.handle(request, flow, source, user, epoch, partial(self._answer, transaction, request))
+
+    def _is_unwelcome(self, request: Request, flow: Flow) -> bool:
+        """Whether a request comes from a scanner, or from a banned source behind a proxy of ours (§1.6)."""
+        if self.bans is None:
+            return False
+        is_behind_proxy = flow.host in self._proxies
+        if not is_behind_proxy and not is_scanner(request.headers.first("user-agent")):
+            return False
+        try:
+            source = self._source_address(request, flow)
+        except ParseError:
+            return False
+        if is_behind_proxy and self.bans.is_banned(source, self.endpoint.now()):
+            return True
+        return is_scanner(request.headers.first("user-agent")) and self.bans.scanner_seen(source)
+
+    def is_known(self, address: str) -> bool:
+        """Whether a call is up with a source, which no ban may cut off."""
+        return any(call.record.a_address.rpartition(":")[0].strip("[]") == address for call in self.calls.values())
 
     def _in_dialog(self, transaction: ServerTransaction, request: Request) -> None:
         leg = self._legs.get((request.call_id, request.to_tag))
@@ -187,7 +295,7 @@ class CallDriver(EndpointUser):
         if request.body and content_type.partition(";")[0].strip().lower() != SDP:
             self._answer(transaction, request, 415, {"accept": SDP})
             return
-        if len(self.calls) >= self._max_calls or self.journal.is_stuck:
+        if (len(self.calls) >= self._max_calls or self.journal.is_stuck) and not self._is_emergency(request):
             # Not recorded: a flood must not fill the disk, and a full disk takes nothing.
             overload = refusal("OVERLOAD")
             reason = format_reason(overload.cause, overload.code)
@@ -200,20 +308,41 @@ class CallDriver(EndpointUser):
             return
         self._decide(transaction, request, flow, facts)
 
+    def _is_emergency(self, request: Request) -> bool:
+        """Whether a number is called that is never refused for want of room."""
+        try:
+            number = URI.parse(request.uri).number
+        except ParseError:
+            return False
+        return self._snapshot().emergency.find(number) is not None
+
     def _read_facts(self, request: Request, flow: Flow) -> CallRequest:
         number = URI.parse(request.uri).number
         caller = Address.parse(request.headers["from"][0]).uri.number
         hops = request.headers.first("max-forwards") or "70"
         if not (hops.isascii() and hops.isdigit()) or len(hops) > 3:
             raise ParseError("Max-Forwards is not a number up to 255")
-        return CallRequest(
-            flow.host,
+        facts = CallRequest(
+            self._source_address(request, flow),
             number[:_LONGEST_NUMBER],
             caller[:_LONGEST_NUMBER],
             tuple(audio_codecs(request.body)),
             int(hops),
             self._is_looped(request),
         )
+        if "p-asserted-identity" in request.headers:
+            facts.asserted = _asserted_number(request)
+        if FORWARD_HEADER in request.headers:
+            value = request.headers[FORWARD_HEADER][0]
+            facts.forwarded_by = self.signer.account_of(value, facts.destination, time.time())
+        return facts
+
+    def _source_address(self, request: Request, flow: Flow) -> str:
+        """Where a request comes from: behind a proxy of ours, what that proxy has seen (docs/behaviour.md §1.4)."""
+        if flow.host not in self._proxies or len(request.headers["via"]) < 2:
+            return flow.host
+        via = Via.parse(request.headers["via"][1])
+        return normalise_address(via.parameters.get("received") or via.host)
 
     def _is_looped(self, request: Request) -> bool:
         vias = request.headers["via"]
@@ -229,17 +358,25 @@ class CallDriver(EndpointUser):
         snapshot = self._snapshot()
         epoch = time.time()
         moment = datetime.fromtimestamp(epoch, UTC)
-        decision = None if "proxy-authorization" in request.headers else decide(facts, snapshot, moment)
-        if decision is None or decision.code == "AUTHENTICATE":
-            proof = self._authenticator.check(request, flow.host, snapshot, epoch)
+        facts.claims_user = "proxy-authorization" in request.headers or self._is_registered(facts, flow)
+        decision = decide(facts, snapshot, moment, self)
+        if decision.code == AUTHENTICATE:
+            proof = self._authenticator.check(request, facts.source_address, snapshot, epoch)
             if isinstance(proof, Challenge):
                 self._answer(transaction, request, 407, {"proxy-authenticate": str(proof)})
                 return
             facts.authenticated_user = proof
-            decision = decide(facts, snapshot, moment)
+            decision = decide(facts, snapshot, moment, self)
         if self.is_draining:
-            decision.code, decision.object = "DRAINING", ""
+            decision.code, decision.object = "DRAINING", f"worker {self._worker}"
+        elif decision.route is not None and decision.shares_load and not decision.code:
+            self._turns[decision.route.id] += 1
         self._begin(transaction, request, flow, facts, decision, epoch)
+
+    def _is_registered(self, facts: CallRequest, flow: Flow) -> bool:
+        """Whether the caller is where a SIP user has registered from (docs/behaviour.md §1.3)."""
+        port = flow.port if facts.source_address == flow.host else 0
+        return self.registrar is not None and self.registrar.has_source(facts.source_address, port)
 
     def _begin(
         self,
@@ -268,8 +405,15 @@ class CallDriver(EndpointUser):
             a_transport=flow.transport,
             a_user_agent=request.headers.first("user-agent")[:255],
             codecs_offered=list(facts.codecs),
+            kind=decision.kind,
+            source_used=decision.source,
+            destination_used=decision.destination,
         )
-        call = ActiveCall(self, record.call_id, decision, record, request.body, facts.max_forwards - 1)
+        if decision.did is not None and decision.carrier is not None and decision.gateway is not None:
+            record.did_id = decision.did.id
+            record.carrier_id, record.gateway_id = decision.carrier.id, decision.gateway.id
+        hops, privacy = facts.max_forwards - 1, _privacy(request)
+        call = ActiveCall(self, record.call_id, decision, record, request.body, hops, privacy)
         call.caller = CallerLeg(self.endpoint, transaction, request, flow, call, self.user_agent)
         transaction.user = call
         self.calls[call.call_id] = call
@@ -285,8 +429,8 @@ class CallDriver(EndpointUser):
             answered_at=None,
             post_dial_delay=None,
             duration=0.0,
-            carrier_id=None,
-            gateway_id=None,
+            carrier_id=None if last.kind != "incoming" else last.carrier_id,
+            gateway_id=None if last.kind != "incoming" else last.gateway_id,
             b_call_id="",
             source_sent="",
             destination_sent="",
@@ -310,6 +454,28 @@ class CallDriver(EndpointUser):
         except MissingExchangeRate:
             return None
 
+    def find_contacts(self, user: Device, answered: Callable[[list[Contact] | None], None]) -> None:
+        """Where a SIP user is: the best place first; None: the live store is away."""
+        if self.registrar is None:
+            answered([])
+            return
+
+        def found(bindings: list[Binding] | StoreAway) -> None:
+            answered(None if isinstance(bindings, StoreAway) else self._contacts(bindings))
+
+        self.registrar.find(user.id, found)
+
+    def _contacts(self, bindings: list[Binding]) -> list[Contact]:
+        """Bindings as places to call; a connection that another run had is made again."""
+        contacts = []
+        for binding in bindings:
+            flow = binding.flow(self.admission.instance)
+            if flow is None:
+                flow = self.endpoint.flow_to(binding.transport, binding.host, binding.port)
+            if flow is not None:
+                contacts.append(Contact(binding.request_uri, flow, binding.path))
+        return contacts
+
     def add_dialogs(self, call: ActiveCall) -> None:
         """A call is answered: requests in its two dialogs find their legs from now on."""
         self._legs[call.caller.key] = call.caller
@@ -322,6 +488,10 @@ class CallDriver(EndpointUser):
         for leg in (call.caller, call.callee):
             if leg is not None and leg.dialog is not None:
                 self._legs.pop(leg.key, None)
+
+    def write_refusal(self, record: AttemptRecord) -> None:
+        """Write the record of a call that was never priced."""
+        self.journal.append({"kind": "cdr", "record": record, "charges": []})
 
     def counted(self, record: AttemptRecord) -> None:
         """A record was written."""
@@ -355,13 +525,31 @@ class CallDriver(EndpointUser):
         return len(chosen)
 
 
-def _required(request: Request) -> str:
-    """Option tags of Require and Proxy-Require that we do not have: all there are, so far (RFC 3261 §8.2.2.3)."""
+def _privacy(request: Request) -> str:
+    """What the caller wants hidden of itself (RFC 3323 §4.2); empty: nothing."""
+    wanted = request.headers.first("privacy").lower().replace(" ", "")
+    return wanted if {"id", "user", "header"} & set(wanted.split(";")) else ""
+
+
+def _asserted_number(request: Request) -> str:
+    """The number of P-Asserted-Identity (RFC 3325 §9.1), of a tel or sip URI; empty: none that can be read."""
+    for value in request.headers["p-asserted-identity"]:
+        try:
+            number = Address.parse(split_outside_quotes(value, ",")[0]).uri.number
+        except (ParseError, IndexError):
+            continue
+        if number:
+            return number[:_LONGEST_NUMBER]
+    return ""
+
+
+def _required(request: Request, known: frozenset[str] = frozenset()) -> str:
+    """Option tags of Require and Proxy-Require that we do not have (RFC 3261 §8.2.2.3)."""
     tags: list[str] = []
     for name in ("require", "proxy-require"):
         for value in request.headers.get(name, ()):
             try:
-                tags += [tag for tag in split_outside_quotes(value, ",") if tag]
+                tags += [tag for tag in split_outside_quotes(value, ",") if tag and tag.lower() not in known]
             except ParseError:
                 tags.append(value)
     return ", ".join(tags)

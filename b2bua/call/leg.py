@@ -3,8 +3,10 @@
 Nothing of one leg's network is known to the other: bodies and causes pass through the controller, headers do not.
 """
 
+from collections.abc import Mapping
 from enum import IntEnum
 from ipaddress import ip_address
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from b2bua.sip.address import split_address
@@ -240,11 +242,22 @@ class CallerLeg(Leg, TimerOwner):
 class CalleeLeg(Leg):
     """The leg that we call: we are its user agent client."""
 
-    __slots__ = ("_ack", "_ack_flow", "_invite_cseq", "_is_cancelled", "is_abandoned", "is_answered", "transaction")
+    __slots__ = (
+        "_ack",
+        "_ack_flow",
+        "_invite_cseq",
+        "_is_cancelled",
+        "gateway_id",
+        "is_abandoned",
+        "is_answered",
+        "transaction",
+    )
 
     def __init__(self, endpoint: Endpoint, flow: Flow, user: LegUser, user_agent: str) -> None:
         super().__init__(endpoint, flow, user, user_agent)
         self.transaction: ClientTransaction | None = None
+        self.gateway_id = 0
+        """The gateway that is called; 0: none."""
         self._ack = b""
         self._ack_flow = flow
         self._invite_cseq = 0
@@ -253,7 +266,15 @@ class CalleeLeg(Leg):
         """Whether nobody wants the answer any more."""
         self.is_answered = False
 
-    def send_invite(self, uri: str, caller: str, callee: str, max_forwards: int, body: bytes) -> Dialog:
+    def send_invite(
+        self,
+        uri: str,
+        caller: str,
+        callee: str,
+        max_forwards: int,
+        body: bytes,
+        extra: Mapping[str, str] = MappingProxyType({}),
+    ) -> Dialog:
         """Call.
 
         Args:
@@ -262,6 +283,7 @@ class CalleeLeg(Leg):
             callee: To value.
             max_forwards: Hops that are left.
             body: Session description, or empty.
+            extra: Further headers.
         """
         call_id = f"{new_token()}{new_token()}"
         dialog = self.dialog = Dialog(call_id, caller, new_token(), contact_of(self.endpoint, self.flow), self.flow)
@@ -280,6 +302,8 @@ class CalleeLeg(Leg):
             headers["user-agent"] = [self.user_agent]
         if body:
             headers["content-type"] = [SDP]
+        for name, value in extra.items():
+            headers[name] = [value]
         invite = Request("INVITE", uri, headers, body)
         self.transaction = self.endpoint.transactions.send_request(invite, self.flow, self.endpoint.now(), self)
         return dialog
@@ -337,6 +361,12 @@ class CalleeLeg(Leg):
             ack.headers["content-type"] = [SDP]
         self._ack_flow = next_hop(self.endpoint, self.dialog.flow, ack)
         self._ack = self.endpoint.transactions.send_stateless(ack, self._ack_flow)
+
+    def refuse_answer(self, cause: int, text: str) -> None:
+        """The 2xx is of no use: acknowledge it and end its dialog."""
+        self.is_abandoned = True
+        self.send_ack(b"")
+        self.send_bye(cause, text)
 
     def abandon(self) -> None:
         """Give up: CANCEL, once a provisional answer has come (§9.1); what comes all the same is ended."""

@@ -29,6 +29,10 @@ class Plan(Protocol):
     object: str
     counts_cps: bool
     max_duration: int
+    ring_failover: bool
+    """Whether an attempt that rings too long is followed by the next."""
+    any_failover: bool
+    """Whether whatever goes wrong is followed by the next attempt."""
 
     @property
     def attempts(self) -> Sequence[PlannedAttempt]:

@@ -1,24 +1,46 @@
-"""`softswitch account`: list, show, suspend, activate and limit customers and resellers."""
+"""`softswitch account`: list, show, add and change customers and resellers, suspend and activate them."""
 
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
-from b2bua.cli import queries
+from b2bua.cli import changes, queries
 from b2bua.cli.context import (
     DEFAULT_LIMIT,
     CommandError,
     LimitOption,
     NotFound,
     database,
-    parse_limit,
     run,
     settings_of,
+    tell,
     tell_more,
+)
+from b2bua.cli.find import Account, Tariff, find_account, find_reseller, find_tariff
+from b2bua.cli.option import (
+    NONE,
+    CodecsOption,
+    CPSOption,
+    DecimalsOption,
+    JSONOption,
+    MaxDurationOption,
+    MaxSessionsOption,
+    RoundingOption,
+    TaxInclusiveOption,
+    TaxPercentsOption,
+    chosen,
+    given,
+    parse_code,
+    parse_currency,
+    parse_name,
+    refuse_nothing,
+    show,
 )
 from b2bua.cli.output import Format, FormatOption, print_row, print_rows
 from conf.settings import Settings
+from rating.ledger import Connection
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Customers and resellers.")
 
@@ -51,16 +73,41 @@ DETAILS: Final = (
     "tax_flag",
     "tax_inclusive",
     "tax_percents",
+    "credit_limit",
     "max_sessions",
     "cps",
     "max_duration",
+    "codec_check",
+    "codecs",
+    "with_media",
+    "loss_guard",
+    "dialing_routes",
+    "permitted_routes",
     "children",
     "ip_devices",
     "sip_users",
+    "dids",
     "created_at",
 )
 
 CodeArgument = Annotated[str, typer.Argument(metavar="CODE", help="Account code, such as CUST0007.")]
+NameOption = Annotated[str | None, typer.Option("--name", help="Name.")]
+CompanyOption = Annotated[str | None, typer.Option("--company", help="Company.")]
+TariffOption = Annotated[str | None, typer.Option("--tariff", metavar="NAME|none", help="What it pays.")]
+CreditLimitOption = Annotated[
+    str | None, typer.Option("--credit-limit", metavar="AMOUNT", help="What a postpaid account may owe.")
+]
+CodecCheckOption = Annotated[
+    bool | None,
+    typer.Option("--codec-check/--no-codec-check", help="Refuse calls that offer no codec of the list, remove others."),
+]
+MediaOption = Annotated[
+    bool | None, typer.Option("--with-media/--without-media", help="Whether audio crosses this machine.")
+]
+LossGuardOption = Annotated[
+    bool | None,
+    typer.Option("--loss-guard/--no-loss-guard", help="Use no carrier that costs more than the account pays."),
+]
 
 
 class Kind(StrEnum):
@@ -68,6 +115,25 @@ class Kind(StrEnum):
 
     CUSTOMER = "customer"
     RESELLER = "reseller"
+
+
+class Billing(StrEnum):
+    """Who pays first."""
+
+    PREPAID = "prepaid"
+    POSTPAID = "postpaid"
+
+
+class TaxFlag(StrEnum):
+    """What documents call the tax."""
+
+    NONE = "NONE"
+    TAX = "TAX"
+    VAT = "VAT"
+
+
+BillingOption = Annotated[Billing | None, typer.Option("--billing-type", help="Who pays first.")]
+TaxFlagOption = Annotated[TaxFlag | None, typer.Option("--tax-flag", help="The tax's name on documents; NONE: no tax.")]
 
 
 class Status(StrEnum):
@@ -92,10 +158,11 @@ def list_accounts(
     after: Annotated[str | None, typer.Option(metavar="CODE", help="List on after this account.")] = None,
     limit: LimitOption = DEFAULT_LIMIT,
     output: FormatOption = Format.TABLE,
+    as_json: JSONOption = False,
 ) -> None:
     """List accounts by code, with their balances and limits."""
     page = run(_list(settings_of(context), kind=kind, status=status, parent=parent, after=after, limit=limit))
-    print_rows(page.rows, COLUMNS, output)
+    print_rows(page.rows, COLUMNS, chosen(output, as_json=as_json))
     tell_more(page.after)
 
 
@@ -109,9 +176,11 @@ async def _list(
 
 
 @app.command("show", epilog="Example: softswitch account show CUST0007 --format json")
-def show(context: typer.Context, code: CodeArgument, output: FormatOption = Format.TABLE) -> None:
-    """Show one account: tariff, billing, taxes, limits, and what belongs to it."""
-    print_row(run(_show(settings_of(context), code)), DETAILS, output)
+def show_account(
+    context: typer.Context, code: CodeArgument, output: FormatOption = Format.TABLE, *, as_json: JSONOption = False
+) -> None:
+    """Show one account: tariff, billing, taxes, limits, codecs, routes, and what belongs to it."""
+    print_row(run(_show(settings_of(context), code)), DETAILS, chosen(output, as_json=as_json))
 
 
 async def _show(settings: Settings, code: str) -> queries.Row:
@@ -136,7 +205,7 @@ def activate(context: typer.Context, code: CodeArgument) -> None:
 
 async def _set_status(settings: Settings, code: str, status: Status) -> None:
     async with database(settings) as connection:
-        old = await queries.set_account_status(connection, code, status)
+        old = await changes.set_account_status(connection, code, status)
     if old is None:
         raise NotFound(f"no account {code}")
     if old == Status.CLOSED:
@@ -145,33 +214,180 @@ async def _set_status(settings: Settings, code: str, status: Status) -> None:
 
 
 @app.command(
+    "add",
+    epilog="Examples: softswitch account add --name 'Acme Ltd' --tariff retail --parent RESE0001\n\n"
+    "softswitch account add RESE0002 --kind reseller --name 'City Telecom' --tariff wholesale --max-sessions 500",
+)
+def add_account(
+    context: typer.Context,
+    code: Annotated[
+        str | None, typer.Argument(metavar="[CODE]", help="Such as CUST0007; without it, the next that is free.")
+    ] = None,
+    *,
+    name: Annotated[str, typer.Option("--name", help="Name.")],
+    kind: Annotated[Kind, typer.Option(help="What it is.")] = Kind.CUSTOMER,
+    parent: Annotated[str | None, typer.Option(metavar="CODE", help="The reseller above it.")] = None,
+    currency: Annotated[str | None, typer.Option(help="Such as EUR; without it, the tariff's.")] = None,
+    company: CompanyOption = None,
+    tariff: TariffOption = None,
+    billing_type: BillingOption = None,
+    credit_limit: CreditLimitOption = None,
+    decimals: DecimalsOption = None,
+    rounding: RoundingOption = None,
+    tax_flag: TaxFlagOption = None,
+    tax_inclusive: TaxInclusiveOption = None,
+    tax_percents: TaxPercentsOption = None,
+    max_sessions: MaxSessionsOption = None,
+    cps: CPSOption = None,
+    max_duration: MaxDurationOption = None,
+    codec_check: CodecCheckOption = None,
+    codecs: CodecsOption = None,
+    with_media: MediaOption = None,
+    loss_guard: LossGuardOption = None,
+) -> None:
+    """Make an account; it may call once it has a tariff, a device, a dialing route, and funds."""
+    values = given(
+        company=company,
+        billing_type=billing_type,
+        credit_limit=credit_limit,
+        decimals=decimals,
+        rounding=rounding,
+        tax_flag=tax_flag,
+        tax_inclusive=tax_inclusive,
+        tax_percents=tax_percents,
+        codec_check=codec_check,
+        codecs=codecs,
+        with_media=with_media,
+        loss_guard=loss_guard,
+        max_sessions=max_sessions,
+        cps=cps,
+        max_duration=max_duration,
+    )
+    new = NewAccount(
+        None if code is None else parse_code(code),
+        kind.value,
+        parse_name(name),
+        None if tariff is None or tariff.lower() == NONE else tariff,
+        parent,
+        None if currency is None else parse_currency(currency),
+    )
+    made = run(_add(settings_of(context), new, values))
+    typer.echo(f"{kind} {made} added")
+    if kind is Kind.RESELLER:
+        tell(f"accounts below it can call over routes that it is permitted: softswitch route permit {made} ROUTE")
+    else:
+        tell(f"what it may dial: softswitch route dial add {made} % ROUTE")
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccount:
+    """What cannot be changed of an account, or has to be found by its name."""
+
+    code: str | None
+    kind: str
+    name: str
+    tariff: str | None
+    parent: str | None
+    currency: str | None
+
+
+async def _add(settings: Settings, new: NewAccount, values: dict[str, Any]) -> str:
+    async with database(settings) as connection:
+        parent = None if new.parent is None else await find_reseller(connection, new.parent)
+        tariff = None if new.tariff is None else await find_tariff(connection, new.tariff, "customer")
+        currency = new.currency or _currency_of(tariff, parent)
+        if tariff is not None:
+            _refuse_other_currency(tariff, currency, "the account")
+            values["tariff_id"] = tariff.id
+        code = new.code or await changes.next_account_code(connection, new.kind)
+        parent_id = None if parent is None else parent.id
+        await changes.add_account(
+            connection,
+            code,
+            kind=new.kind,
+            name=new.name,
+            currency=currency,
+            parent_id=parent_id,
+            values=values,
+        )
+    return code
+
+
+def _currency_of(tariff: Tariff | None, parent: Account | None) -> str:
+    if tariff is not None:
+        return tariff.currency
+    if parent is not None:
+        return parent.currency
+    raise CommandError("an account without a tariff and without a reseller above it needs --currency")
+
+
+def _refuse_other_currency(tariff: Tariff, currency: str, whose: str) -> None:
+    if tariff.currency != currency:
+        raise CommandError(f"tariff {tariff.name} is in {tariff.currency}, {whose} in {currency}")
+
+
+@app.command(
     "set",
     epilog="Examples: softswitch account set CUST0007 --max-sessions 30 --cps 5\n\n"
-    "softswitch account set CUST0007 --max-duration none",
+    "softswitch account set CUST0007 --max-duration none\n\n"
+    "softswitch account set CUST0007 --codec-check --codecs PCMA,PCMU,G729 --with-media --loss-guard",
 )
-def set_limits(
+def set_account(
     context: typer.Context,
     code: CodeArgument,
     *,
-    max_sessions: Annotated[
-        str | None, typer.Option(metavar="N|none", help="Most calls at once; 0 allows none.")
-    ] = None,
-    cps: Annotated[str | None, typer.Option(metavar="N|none", help="Most new calls per second; 0 allows none.")] = None,
-    max_duration: Annotated[str | None, typer.Option(metavar="SECONDS|none", help="Longest call.")] = None,
+    name: NameOption = None,
+    company: CompanyOption = None,
+    tariff: TariffOption = None,
+    billing_type: BillingOption = None,
+    credit_limit: CreditLimitOption = None,
+    decimals: DecimalsOption = None,
+    rounding: RoundingOption = None,
+    tax_flag: TaxFlagOption = None,
+    tax_inclusive: TaxInclusiveOption = None,
+    tax_percents: TaxPercentsOption = None,
+    max_sessions: MaxSessionsOption = None,
+    cps: CPSOption = None,
+    max_duration: MaxDurationOption = None,
+    codec_check: CodecCheckOption = None,
+    codecs: CodecsOption = None,
+    with_media: MediaOption = None,
+    loss_guard: LossGuardOption = None,
 ) -> None:
-    """Set limits of an account; `none` takes a limit away. Active in every worker within a second."""
-    given = {"max_sessions": max_sessions, "cps": cps, "max_duration": max_duration}
-    changes = {name: parse_limit(text) for name, text in given.items() if text is not None}
-    if not changes:
-        raise typer.BadParameter("nothing to set: give at least one limit")
-    if changes.get("max_duration") == 0:
-        raise typer.BadParameter("the longest call has at least one second")
-    run(_set_limits(settings_of(context), code, changes))
+    """Change an account; `none` takes a limit away. Active in every worker within a second."""
+    values = given(
+        name=name,
+        company=company,
+        billing_type=billing_type,
+        credit_limit=credit_limit,
+        decimals=decimals,
+        rounding=rounding,
+        tax_flag=tax_flag,
+        tax_inclusive=tax_inclusive,
+        tax_percents=tax_percents,
+        codec_check=codec_check,
+        codecs=codecs,
+        with_media=with_media,
+        loss_guard=loss_guard,
+        max_sessions=max_sessions,
+        cps=cps,
+        max_duration=max_duration,
+    )
+    refuse_nothing(values | given(tariff=tariff))
+    run(_set(settings_of(context), code, values, tariff))
+    typer.echo(f"account {code}: {show(values | given(tariff=tariff))}")
 
 
-async def _set_limits(settings: Settings, code: str, changes: dict[str, int | None]) -> None:
+async def _set(settings: Settings, code: str, values: dict[str, Any], tariff: str | None) -> None:
     async with database(settings) as connection:
-        if not await queries.set_account_limits(connection, code, changes):
-            raise NotFound(f"no account {code}")
-    shown = ", ".join(f"{name} {'none' if value is None else value}" for name, value in changes.items())
-    typer.echo(f"account {code}: {shown}")
+        account = await find_account(connection, code)
+        more = {} if tariff is None else {"tariff_id": await _tariff_id(connection, tariff, account)}
+        await changes.set_account(connection, code, values | more)
+
+
+async def _tariff_id(connection: Connection, name: str, account: Account) -> int | None:
+    if name.lower() == NONE:
+        return None
+    tariff = await find_tariff(connection, name, "customer")
+    _refuse_other_currency(tariff, account.currency, f"account {account.code}")
+    return tariff.id

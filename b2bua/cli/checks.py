@@ -47,6 +47,7 @@ SECOND_LOOK: Final = 1.0
 """Seconds between two looks at the counters: a call that begins or ends is seen half done only once."""
 _HELD: Final = " (held)"
 _OWED: Final = " (owed)"
+_PLACES: Final = {"kernel": "the kernel (nftables)", "user space": "user space"}
 CAP_NET_ADMIN: Final = 12
 """Bit of the capability, linux/capability.h."""
 
@@ -326,6 +327,16 @@ async def _funds_off(scene: Scene) -> dict[int, str]:
     return off
 
 
+async def check_bans(scene: Scene) -> list[Finding]:
+    """Say where banned sources are dropped; user space works as well, at a higher cost, so it is never a fault."""
+    findings = []
+    for ping in scene.pings:
+        if "ban_path" in ping:
+            text = f"{ping['worker']} drops {ping.get('bans')} banned sources in {_PLACES[ping['ban_path']]}"
+            findings.append(Finding("bans", State.OK, text))
+    return findings
+
+
 async def check_disk(scene: Scene) -> list[Finding]:
     """The disk of the data directory has room for journals and the database."""
     path = scene.settings.system.path
@@ -363,6 +374,7 @@ CHECKS: Final[tuple[tuple[str, Check], ...]] = (
     ("journal limit", check_space),
     ("clock", check_clock),
     ("CAP_NET_ADMIN", check_capabilities),
+    ("bans", check_bans),
     ("disk", check_disk),
     ("counters", check_counters),
     ("ledger", check_ledger),

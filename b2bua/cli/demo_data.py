@@ -1,4 +1,4 @@
-"""The data of `softswitch demo`: a reseller, two customers, two carriers, their prices and a route.
+"""The data of `softswitch demo`: a reseller, two customers, two carriers, their prices, a route, a DID.
 
 It is what a small installation has, with limits wide enough for load tests. All of it is found by its name or code, so
 loading it again makes only what is missing, in one transaction, and leaves alone what somebody changed since.
@@ -28,6 +28,9 @@ DEVICE_ADDRESS: Final = "127.0.0.1/32"
 SIP_USER: Final = "demo1001"
 EXTENSION: Final = "1001"
 ROUTE: Final = "demo"
+DID: Final = "493023125001"
+"""Of a range that is kept for films."""
+EMERGENCY: Final = "112"
 
 _LOCK: Final = 0x64656D6F
 """Advisory lock that keeps two runs of the command apart: "demo" in ASCII."""
@@ -120,7 +123,7 @@ async def load_demo(connection: Connection, settings: Settings) -> Made:
             connection, made, SUBSCRIBER, kind="customer", name="Demo subscriber", tariff=retail
         )
         await _make_ip_device(connection, made, customer)
-        await _make_sip_user(connection, made, subscriber, settings)
+        user = await _make_sip_user(connection, made, subscriber, settings)
         carriers = [
             await _make_carrier(
                 connection, made, "CARR0001", name="Demo carrier A", deck=CARRIER_A, gateway="demo-a", port=5070
@@ -129,7 +132,10 @@ async def load_demo(connection: Connection, settings: Settings) -> Made:
                 connection, made, "CARR0002", name="Demo carrier B", deck=CARRIER_B, gateway="demo-b", port=5072
             ),
         ]
-        await _make_route(connection, made, carriers, [customer, subscriber])
+        route = await _make_route(connection, made, carriers, [customer, subscriber])
+        await _permit_route(connection, made, reseller, route)
+        await _make_did(connection, made, user)
+        await _make_emergency_number(connection, made, route)
         for code in (RESELLER, CUSTOMER, SUBSCRIBER):
             posting = await post_payment(connection, code, PAID_IN, reference=REFERENCE, note="demo data")
             made.note(f"payment of {PAID_IN} {CURRENCY} to {code}", is_new=not posting.repeated)
@@ -238,11 +244,10 @@ async def _make_ip_device(connection: Connection, made: Made, account: int) -> N
     made.note(f"IP device {DEVICE_ADDRESS} of {owner}", is_new=is_new)
 
 
-async def _make_sip_user(connection: Connection, made: Made, account: int, settings: Settings) -> None:
-    fixed: str | None = await connection.fetchval("SELECT value FROM system_value WHERE name = 'realm'")
-    made.realm = fixed or settings.sip.realm
+async def _make_sip_user(connection: Connection, made: Made, account: int, settings: Settings) -> int:
+    made.realm = await realm_of(connection, settings)
     secret = secrets.token_urlsafe(12)
-    _, is_new = await _ensure(
+    user, is_new = await _ensure(
         connection,
         "SELECT id FROM sip_user WHERE username = $1",
         (SIP_USER,),
@@ -258,6 +263,13 @@ async def _make_sip_user(connection: Connection, made: Made, account: int, setti
     )
     made.secret = secret if is_new else None
     made.note(f"SIP user {SIP_USER} of {SUBSCRIBER}, extension {EXTENSION}", is_new=is_new)
+    return user
+
+
+async def realm_of(connection: Connection, settings: Settings) -> str:
+    """Return the digest realm: the one fixed at the first start, or the one that will be."""
+    fixed: str | None = await connection.fetchval("SELECT value FROM system_value WHERE name = 'realm'")
+    return fixed or settings.sip.realm
 
 
 def ha1_md5(username: str, realm: str, secret: str) -> str:
@@ -303,7 +315,7 @@ async def _make_carrier(
     return carrier
 
 
-async def _make_route(connection: Connection, made: Made, carriers: list[int], accounts: list[int]) -> None:
+async def _make_route(connection: Connection, made: Made, carriers: list[int], accounts: list[int]) -> int:
     route, is_new = await _ensure(
         connection,
         "SELECT id FROM route WHERE name = $1",
@@ -331,3 +343,45 @@ async def _make_route(connection: Connection, made: Made, carriers: list[int], a
             account,
             route,
         )
+    return route
+
+
+async def _permit_route(connection: Connection, made: Made, reseller: int, route: int) -> None:
+    _, is_new = await _ensure(
+        connection,
+        "SELECT route_id FROM reseller_route WHERE account_id = $1 AND route_id = $2",
+        (reseller, route),
+        "INSERT INTO reseller_route (account_id, route_id) VALUES ($1, $2) RETURNING route_id",
+        reseller,
+        route,
+    )
+    made.note(f"route {ROUTE} permitted to {RESELLER}", is_new=is_new)
+
+
+async def _make_did(connection: Connection, made: Made, user: int) -> None:
+    owner: int = await connection.fetchval("SELECT account_id FROM sip_user WHERE id = $1", user)
+    did, is_new = await _ensure(
+        connection,
+        "SELECT id FROM did WHERE number = $1",
+        (DID,),
+        "INSERT INTO did (number, account_id) VALUES ($1, $2) RETURNING id",
+        DID,
+        owner,
+    )
+    if is_new:
+        await connection.execute(
+            "INSERT INTO did_destination (did_id, kind, sip_user_id) VALUES ($1, 'sip_user', $2)", did, user
+        )
+    made.note(f"DID {DID}, calls to which go to SIP user {SIP_USER}", is_new=is_new)
+
+
+async def _make_emergency_number(connection: Connection, made: Made, route: int) -> None:
+    _, is_new = await _ensure(
+        connection,
+        "SELECT id FROM emergency_number WHERE pattern = $1",
+        (EMERGENCY,),
+        "INSERT INTO emergency_number (pattern, route_id) VALUES ($1, $2) RETURNING id",
+        EMERGENCY,
+        route,
+    )
+    made.note(f"emergency number {EMERGENCY} over route {ROUTE}", is_new=is_new)

@@ -1,4 +1,4 @@
-"""The SQL of the command line: lists with filters and a keyset cursor, single objects, and small changes.
+"""The SQL of the command line: lists with filters and a keyset cursor, and single objects.
 
 Rows come out as plain dictionaries whose keys are the columns that the commands show, in their order. A list takes one
 row more than its limit, by which `Page` knows that there are more.
@@ -80,7 +80,19 @@ async def account(connection: Connection, code: str) -> Row | None:
         SELECT account.id, account.code, account.name, account.company, account.kind, parent.code AS parent,
             account.status, account.billing_type, account_balance.balance, account.currency, tariff.name AS tariff,
             account.decimals, account.rounding, account.tax_flag, account.tax_inclusive, account.tax_percents,
-            account.max_sessions, account.cps, account.max_duration,
+            account.credit_limit, account.max_sessions, account.cps, account.max_duration, account.codec_check,
+            account.codecs, account.with_media, account.loss_guard,
+            ARRAY(
+                SELECT dialing_route.pattern || ' over ' || route.name
+                FROM dialing_route JOIN route ON route.id = dialing_route.route_id
+                WHERE dialing_route.account_id = account.id ORDER BY dialing_route.pattern
+            ) AS dialing_routes,
+            ARRAY(
+                SELECT route.name
+                FROM reseller_route JOIN route ON route.id = reseller_route.route_id
+                WHERE reseller_route.account_id = account.id ORDER BY route.name
+            ) AS permitted_routes,
+            (SELECT count(*) FROM did WHERE did.account_id = account.id) AS dids,
             (SELECT count(*) FROM account AS child WHERE child.parent_id = account.id) AS children,
             (SELECT count(*) FROM ip_device WHERE ip_device.account_id = account.id) AS ip_devices,
             (SELECT count(*) FROM sip_user WHERE sip_user.account_id = account.id) AS sip_users,
@@ -96,39 +108,6 @@ async def account(connection: Connection, code: str) -> Row | None:
     return None if record is None else dict(record)
 
 
-async def set_account_status(connection: Connection, code: str, status: str) -> str | None:
-    """Suspend or activate an account and return the status it had; a closed one stays closed.
-
-    None: no account has this code.
-    """
-    async with connection.transaction():
-        old: str | None = await connection.fetchval("SELECT status FROM account WHERE code = $1 FOR UPDATE", code)
-        # No update without a change: each one is a revision that every worker takes up.
-        if old is not None and old not in (status, "closed"):
-            await connection.execute("UPDATE account SET status = $2 WHERE code = $1", code, status)
-        return old
-
-
-async def set_account_limits(connection: Connection, code: str, changes: dict[str, int | None]) -> bool:
-    """Set those of max_sessions, cps and max_duration that `changes` names; False: no account has this code."""
-    async with connection.transaction():
-        record = await connection.fetchrow(
-            "SELECT max_sessions, cps, max_duration FROM account WHERE code = $1 FOR UPDATE", code
-        )
-        if record is None:
-            return False
-        new = {**dict(record), **changes}
-        if new != dict(record):
-            await connection.execute(
-                "UPDATE account SET max_sessions = $2, cps = $3, max_duration = $4 WHERE code = $1",
-                code,
-                new["max_sessions"],
-                new["cps"],
-                new["max_duration"],
-            )
-        return True
-
-
 async def devices(
     connection: Connection, *, account: str | None = None, after: str | None = None, limit: int = 100
 ) -> Page:
@@ -137,13 +116,16 @@ async def devices(
     records = await connection.fetch(
         """
         SELECT device.device, account.code AS account, device.kind, device.identity, device.dial_prefix,
-            device.extension, device.max_sessions, device.cps, device.status
+            device.extension, device.address, device.port, device.transport, device.is_trusted, device.description,
+            device.max_sessions, device.cps, device.status
         FROM (
             SELECT 'ip:' || id AS device, account_id, 'ip' AS kind, address::text AS identity, dial_prefix,
-                '' AS extension, max_sessions, cps, status
+                '' AS extension, address::text AS address, port, transport, is_trusted, description, max_sessions,
+                cps, status
             FROM ip_device
             UNION ALL
-            SELECT 'user:' || id, account_id, 'user', username, '', extension, max_sessions, cps, status
+            SELECT 'user:' || id, account_id, 'user', username, '', extension, address::text, NULL, '', NULL, '',
+                max_sessions, cps, status
             FROM sip_user
         ) AS device
         JOIN account ON account.id = device.account_id
@@ -160,6 +142,26 @@ async def devices(
     return page(records, limit, lambda row: f"{row['account']},{row['device']}")
 
 
+async def sip_user_id(connection: Connection, username: str) -> int | None:
+    """Return the id of the SIP user of this name, None when there is none."""
+    found: int | None = await connection.fetchval("SELECT id FROM sip_user WHERE username = $1", username)
+    return found
+
+
+async def sip_users(connection: Connection, *, ids: list[int], account_ids: list[int] | None = None) -> list[Row]:
+    """Return names and accounts of these SIP users; with `account_ids`, only of those that belong to one of them."""
+    records = await connection.fetch(
+        """
+        SELECT sip_user.id, sip_user.username, account.code AS account
+        FROM sip_user JOIN account ON account.id = sip_user.account_id
+        WHERE sip_user.id = ANY($1) AND ($2::bigint[] IS NULL OR sip_user.account_id = ANY($2))
+        """,
+        ids,
+        account_ids,
+    )
+    return [dict(record) for record in records]
+
+
 async def gateways(
     connection: Connection, *, carrier: str | None = None, after: str | None = None, limit: int = 100
 ) -> Page:
@@ -167,7 +169,8 @@ async def gateways(
     records = await connection.fetch(
         """
         SELECT gateway.name, carrier.code AS carrier, gateway.host, gateway.port, gateway.transport, gateway.priority,
-            gateway.weight, gateway.max_sessions, gateway.cps, gateway.status
+            gateway.weight, gateway.max_sessions, gateway.cps, gateway.invite_timeout, gateway.progress_timeout,
+            gateway.ring_timeout, gateway.max_duration, gateway.is_trusted, gateway.probe_interval, gateway.status
         FROM gateway JOIN carrier ON carrier.id = gateway.carrier_id
         WHERE ($1::text IS NULL OR carrier.code = $1) AND ($2::text IS NULL OR gateway.name > $2)
         ORDER BY gateway.name
@@ -180,42 +183,9 @@ async def gateways(
     return page(records, limit, lambda row: str(row["name"]))
 
 
-async def set_gateway(connection: Connection, name: str, changes: dict[str, Any]) -> bool:
-    """Set those columns of a gateway that `changes` names; False: there is no gateway of this name."""
-    async with connection.transaction():
-        record = await connection.fetchrow(
-            """
-            SELECT host, port, transport, priority, weight, max_sessions, cps, status
-            FROM gateway WHERE name = $1 FOR UPDATE
-            """,
-            name,
-        )
-        if record is None:
-            return False
-        new = {**dict(record), **changes}
-        if new != dict(record):
-            await connection.execute(
-                """
-                UPDATE gateway SET host = $2, port = $3, transport = $4, priority = $5, weight = $6, max_sessions = $7,
-                    cps = $8, status = $9
-                WHERE name = $1
-                """,
-                name,
-                new["host"],
-                new["port"],
-                new["transport"],
-                new["priority"],
-                new["weight"],
-                new["max_sessions"],
-                new["cps"],
-                new["status"],
-            )
-        return True
-
-
-async def has_carrier(connection: Connection, code: str) -> bool:
-    """Tell whether there is a carrier with this code."""
-    found: bool = await connection.fetchval("SELECT EXISTS (SELECT FROM carrier WHERE code = $1)", code)
+async def carrier_id(connection: Connection, code: str) -> int | None:
+    """Return the id of the carrier with this code, None when there is none."""
+    found: int | None = await connection.fetchval("SELECT id FROM carrier WHERE code = $1", code)
     return found
 
 
@@ -223,7 +193,9 @@ async def carriers(connection: Connection, *, after: str | None = None, limit: i
     """List carriers by code."""
     records = await connection.fetch(
         """
-        SELECT carrier.code, carrier.name, tariff.name AS tariff, carrier.currency, carrier.max_sessions, carrier.cps,
+        SELECT carrier.code, carrier.name, tariff.name AS tariff, carrier.currency, carrier.codecs,
+            carrier.max_sessions, carrier.cps, carrier.decimals, carrier.rounding, carrier.tax_inclusive,
+            carrier.tax_percents,
             (SELECT count(*) FROM gateway WHERE gateway.carrier_id = carrier.id) AS gateways, carrier.status
         FROM carrier LEFT JOIN tariff ON tariff.id = carrier.tariff_id
         WHERE $1::text IS NULL OR carrier.code > $1
@@ -301,43 +273,6 @@ async def rates(
         limit + 1,
     )
     return page(records, limit, lambda row: str(row["id"]))
-
-
-@dataclass(frozen=True, slots=True)
-class RouteCursor:
-    """Where a list of route entries goes on."""
-
-    route: str = ""
-    prefix: str = ""
-    priority: int = -1
-    carrier: str = ""
-
-
-async def route_entries(connection: Connection, *, after: RouteCursor | None = None, limit: int = 100) -> Page:
-    """List the entries of every route by route, prefix and priority; a route without entries has one line."""
-    after = after or RouteCursor()
-    records = await connection.fetch(
-        """
-        SELECT entry.route, entry.route_status, entry.prefix, entry.carrier, entry.priority, entry.weight, entry.status
-        FROM (
-            SELECT route.name AS route, route.status AS route_status, coalesce(route_entry.prefix, '') AS prefix,
-                coalesce(carrier.code, '') AS carrier, coalesce(route_entry.priority, 0) AS priority,
-                route_entry.weight, route_entry.status
-            FROM route
-            LEFT JOIN route_entry ON route_entry.route_id = route.id
-            LEFT JOIN carrier ON carrier.id = route_entry.carrier_id
-        ) AS entry
-        WHERE (entry.route, entry.prefix, entry.priority, entry.carrier) > ($1, $2, $3::integer, $4)
-        ORDER BY entry.route, entry.prefix, entry.priority, entry.carrier
-        LIMIT $5
-        """,
-        after.route,
-        after.prefix,
-        after.priority,
-        after.carrier,
-        limit + 1,
-    )
-    return page(records, limit, lambda row: f"{row['route']},{row['prefix']},{row['priority']},{row['carrier']}")
 
 
 async def account_ids_below(connection: Connection, code: str) -> list[int]:

@@ -56,7 +56,7 @@ def embedded_servers(settings: Settings) -> list[Service]:
 
 
 def own_processes(settings: Settings) -> list[Child]:
-    """Return our processes in the order they are stopped in: calls first, then the panel, then who writes records."""
+    """Return our processes in the order they are stopped in: calls first, who writes records last."""
     environ = {
         **os.environ,
         "SOFTSWITCH_DATABASE__URL": database_url(settings),
@@ -66,6 +66,7 @@ def own_processes(settings: Settings) -> list[Child]:
     python = sys.executable
     return [
         Child("sip-1", (python, "-m", "b2bua", "sip", "--name", "sip-1"), environ, drains=True, patience=1.5),
+        Child("snapshot", (python, "-m", "b2bua", "snapshot"), environ, patience=0.5),
         Child("admin", (python, "-m", "admin"), environ, patience=0.7),
         Child("cdr", (python, "-m", "cdr"), environ, patience=1.2),
     ]

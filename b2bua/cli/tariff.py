@@ -6,6 +6,7 @@ import typer
 
 from b2bua.cli import queries
 from b2bua.cli.context import DEFAULT_LIMIT, LimitOption, database, run, settings_of, tell_more
+from b2bua.cli.option import JSONOption, chosen
 from b2bua.cli.output import Format, FormatOption, print_rows
 from conf.settings import Settings
 
@@ -26,10 +27,11 @@ def list_tariffs(
     after: Annotated[str | None, typer.Option(metavar="NAME", help="List on after this tariff.")] = None,
     limit: LimitOption = DEFAULT_LIMIT,
     output: FormatOption = Format.TABLE,
+    as_json: JSONOption = False,
 ) -> None:
     """List tariffs by name with their ratecards and how many accounts or carriers use them."""
     page = run(_list(settings_of(context), after, limit))
-    print_rows(page.rows, COLUMNS, output)
+    print_rows(page.rows, COLUMNS, chosen(output, as_json=as_json))
     tell_more(page.after)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import orjson
 
-from b2bua.control.messages import SIZE_LIMIT, ControlError, Message
+from b2bua.control.messages import SIZE_LIMIT, ControlError, Message, Refused
 
 
 class ControlClient:
@@ -28,7 +28,8 @@ class ControlClient:
         """Send one request to one worker and return its answer.
 
         Raises:
-            ControlError: no answer in time, or the worker refused.
+            Refused: the worker refused.
+            ControlError: no answer in time.
         """
         try:
             async with asyncio.timeout(self._timeout):
@@ -36,7 +37,7 @@ class ControlClient:
         except (TimeoutError, OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
             raise ControlError(f"worker {worker} does not answer: {str(error) or type(error).__name__}") from error
         if not answer.get("ok"):
-            raise ControlError(f"worker {worker}: {answer.get('error', 'refused')}")
+            raise Refused(worker, str(answer.get("error", "refused")))
         return answer
 
     async def _exchange(self, worker: str, request: Message) -> Message:
@@ -68,3 +69,26 @@ class ControlClient:
         """End one call, or all calls of an account and those below it; return how many were ended."""
         answers = await self.request_all("hangup", call_id=call_id, account_id=account_id)
         return sum(answer["ended"] for answer in answers)
+
+    async def registrations(self, account_ids: list[int] | None = None, limit: int = 100) -> tuple[int, list[Message]]:
+        """Registered contacts of SIP users of these accounts and those below (None: of all), and how many there are."""
+        answers = await self.request_all("registrations", account_ids=account_ids, limit=limit)
+        found = [each for answer in answers for each in answer["registrations"]]
+        found.sort(key=lambda each: (each["username"], each["contact"]))
+        return sum(answer["total"] for answer in answers), found[:limit]
+
+    async def explain(self, **question: object) -> Message:
+        """Ask the first worker that answers what would become of a call; `messages` lists what it takes and gives.
+
+        Raises:
+            Refused: the question cannot be answered.
+            ControlError: no worker answers.
+        """
+        for worker in self.workers():
+            try:
+                return await self.request(worker, "explain", **question)
+            except Refused:
+                raise
+            except ControlError:
+                continue  # a worker that died leaves its socket
+        raise ControlError("no SIP worker runs on this machine")

@@ -9,12 +9,39 @@ Verbs of a SIP worker:
     calls     account_ids?, limit?              -> total, calls: [live call, …]  (oldest first)
     hangup    call_id                           -> ended: 0 or 1
     hangup    account_id                        -> ended: how many
+    registrations  account_ids?, limit?         -> total, registrations: [registration, …]  (by name)
+    unregister     sip_user_id                  -> removed: how many contacts the worker forgot
     metrics                                     -> samples: [[name, {label: value}, number], …]
     drain     seconds                           -> calls: how many are still up
+    explain   source, destination, …            -> worker, draining, revision, at, steps, candidates, decision, …
 
 A live call is an object with: call_id (UUID), worker, account (code), account_id, account_chain ([ids], the account
 first), device, source, destination (as received), carrier, gateway (name), attempt, state (`trying`, `ringing`,
 `answered`), received_at and answered_at (seconds since 1970, UTC; answered_at may be null).
+
+`explain` asks what would become of a call, and changes nothing. `source` and `destination` are the numbers as an
+INVITE would have them; `account` (code), `address` (IP) and `user` (a SIP user that has proved its secret) say whose it
+is: at least one of them; an account alone calls without a device. `codecs` is a list of names, `at` a time in ISO 8601
+with its zone (absent: now). Amounts in the answer are texts with all their digits. It has:
+
+    revision, at, reference_seconds             the configuration, the moment, the seconds that costs are compared for
+    steps        check, looked_at, outcome      each check in its order; `ok`, or code and object
+    candidates   carrier, gateways: [{name, state: `up`, `down` or `inactive`}], prefix, priority, weight, number (as
+                 sent), cost, price, margin, currency, order (places among the attempts), dropped (why; empty: tried).
+                 Amounts are those of the reference call, in the account's currency; null: not known
+    decision     code (empty: allowed; AUTHENTICATE: a challenge), object, sip_status, q850_cause, kind, account,
+                 device, did, from_carrier, from_gateway, route, source, destination, sent_destination, max_duration
+                 (seconds; null: never cut, or not come to), levels, attempts, limits
+    levels       account, kind, reference_price, and of the rate: tariff, currency, prefix, prefix_name,
+                 rate_per_minute, connection_charge, addition, multiplier, minimum, resolution, grace (seconds),
+                 blocks_mode
+    attempts     in their order: kind (`gateway`, `device`, `user`, `forward`), gateway, carrier, host, port, transport,
+                 source, destination, codecs (null: any), max_duration, rate (as a level's; null: none)
+    limits       name, max_sessions, cps: what a call takes of, which is not looked at
+
+A registration is an object with: username, sip_user_id, account (code), account_id, contact (URI), source (host and
+port), transport, q, user_agent, path ([route]), registered_at, expires_at (seconds since 1970, UTC), worker (that the
+REGISTER came to: each worker lists its own). `unregister` is for whoever has removed contacts from the live store.
 """
 
 from typing import Any, Final
@@ -28,5 +55,22 @@ CALLS_LIMIT: Final = 1000
 """Most live calls in one answer."""
 
 
+REGISTRATIONS_LIMIT: Final = 1000
+"""Most registrations in one answer."""
+
+
 class ControlError(Exception):
     """The worker did not answer, or answered that it could not do what was asked."""
+
+
+class Refused(ControlError):
+    """The worker answered that it could not do what was asked.
+
+    Args:
+        worker: Its name.
+        reason: What it said.
+    """
+
+    def __init__(self, worker: str, reason: str) -> None:
+        super().__init__(f"worker {worker}: {reason}")
+        self.reason = reason

@@ -52,6 +52,15 @@ Answered = Callable[[Outcome], None]
 
 _RELOAD: Final = "NOSCRIPT"
 
+BEAT: Final = 1.5
+"""Seconds between two life signs of a run."""
+
+LEASE: Final = 6
+"""Seconds without one after which a run's sessions are given back."""
+
+_BEATS: Final = "workers"
+"""Hash of run -> time of its last life sign, by the store's clock."""
+
 
 class Admission:
     """The admission scripts, for one worker instance.
@@ -68,6 +77,7 @@ class Admission:
         self._taken: dict[str, int] = {}
         self._held: dict[str, int] = {}
         self._owed: dict[str, int] = {}
+        self._has_lease = False
         self._unposted: deque[tuple[Position, tuple[tuple[str, int], ...]]] = deque()
         self._sources = {
             "admit": _source("funds") + _source("admit"),
@@ -257,26 +267,62 @@ class Admission:
         for key, amount in zip(keys, amounts, strict=True):
             self._held[key] = self._held.get(key, 0) + amount
 
+    async def keep_lease(self) -> int:
+        """Say that this run is alive, and give back the sessions of runs that have not said so for long.
+
+        Called every `BEAT` seconds. What a dead run held and owed of funds stays until its journal has been read. A run
+        that was given up by mistake, since it stood still, puts back its numbers: nothing is counted twice.
+
+        Returns:
+            How many runs were found dead.
+
+        Raises:
+            StoreAway, hiredis.ReplyError: the store does not answer.
+        """
+        seconds, _ = await self._call("TIME")
+        now = int(seconds)
+        beats = await self._call("HGETALL", _BEATS)
+        known = {run.decode(): int(at) for run, at in zip(beats[::2], beats[1::2], strict=True)}
+        if self._has_lease and self.instance not in known and self._connection is not None:
+            log.warning("this run was taken for dead; it puts back what it holds", instance=self.instance)
+            self._put_back(self._connection, self._taken, self.instance)
+        await self._call("HSET", _BEATS, self.instance, now)
+        self._has_lease = True
+        dead = [run for run, at in known.items() if run != self.instance and now - at > LEASE]
+        for run in dead:
+            dropped = await self._drop_everywhere("sessions:*", run.__eq__)
+            await self._call("HDEL", _BEATS, run)
+            log.warning("sessions of a dead run given back", run=run, counters=dropped)
+        return len(dead)
+
+    async def give_up_lease(self) -> None:
+        """Say goodbye."""
+        await self._call("HDEL", _BEATS, self.instance)
+
     async def drop_predecessors(self) -> int:
         """Drop what earlier instances of this worker's name had taken; return how many fields that were.
 
         The caller holds the lock of the worker's name, so none of them can be alive.
         """
-        dropped = 0
-        for pattern in ("sessions:*", "funds:*"):
-            cursor = b"0"
-            while True:
-                cursor, keys = await self._call("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
-                dropped += sum(await asyncio.gather(*(self._drop_dead(key) for key in keys)))
-                if cursor == b"0":
-                    break
-        return dropped
-
-    async def _drop_dead(self, key: bytes) -> int:
         prefix, own = f":{self.name}:", f":{self.instance}"
+
+        def is_dead(field: str) -> bool:
+            # `sip-1:0192…` of sessions, `h:sip-1:0192…` and `p:sip-1:0192…` of funds.
+            return prefix in f":{field}" and not f":{field}".endswith(own)
+
+        return await self._drop_everywhere("sessions:*", is_dead) + await self._drop_everywhere("funds:*", is_dead)
+
+    async def _drop_everywhere(self, pattern: str, is_dead: Callable[[str], bool]) -> int:
+        dropped, cursor = 0, b"0"
+        while True:
+            cursor, keys = await self._call("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
+            dropped += sum(await asyncio.gather(*(self._drop(key, is_dead) for key in keys)))
+            if cursor == b"0":
+                return dropped
+
+    async def _drop(self, key: bytes, is_dead: Callable[[str], bool]) -> int:
         fields = [field.decode() for field in await self._call("HKEYS", key)]
-        # `sip-1:0192…` of sessions, `h:sip-1:0192…` and `p:sip-1:0192…` of funds.
-        dead = [field for field in fields if prefix in f":{field}" and not f":{field}".endswith(own)]
+        dead = [field for field in fields if is_dead(field)]
         return int(await self._call("HDEL", key, *dead)) if dead else 0
 
     async def _call(self, *command: object) -> Reply:

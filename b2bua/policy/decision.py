@@ -1,21 +1,26 @@
-"""May this call go, where to, at which prices, how long: a pure function over the snapshot (docs/behaviour.md §1-6).
+"""What a decision on a call is made from, what it consists of, and how it is told (docs/behaviour.md §1-5, §8).
 
-`decide(request, snapshot, now)` makes the checks in their order; the first that fails ends the call. What needs the
-live store (calls per second, sessions) is taken afterwards, over the limits that the decision names.
+`b2bua.policy.checks.decide` makes it. What needs the live store (calls per second, sessions, funds) is taken
+afterwards, over the limits that the decision names.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
+from typing import Final, Protocol
 
 from b2bua.policy.accounts import Account, Device
-from b2bua.policy.devices import network_contains
+from b2bua.policy.dids import DID
 from b2bua.policy.limits import Chain
-from b2bua.policy.routes import Carrier, Gateway, Route, RouteEntry, choose_dialing_route
+from b2bua.policy.routes import Carrier, Gateway, Route, RouteEntry
 from b2bua.policy.snapshot import Snapshot
+from b2bua.sip.flow import Flow
+from media.sdp import CodecList
 from rating.tariff import Rate, Tariff
 
-Step = tuple[str, str, str]
-"""One check of a trace: its name, what it looked at, its outcome."""
+AUTHENTICATE: Final = "AUTHENTICATE"
+"""Code of a decision that waits for the caller to prove who it is."""
 
 
 @dataclass(slots=True)
@@ -25,7 +30,7 @@ class CallRequest:
     source_address: str
     """IP address that it came from."""
     destination: str
-    """User part of the Request-URI, unescaped."""
+    """User part of the Request-URI, unescaped, without parameters."""
     source: str
     """The caller's number: user part of From."""
     codecs: tuple[str, ...] = ()
@@ -34,6 +39,42 @@ class CallRequest:
     """Whether a Via of ours is in it."""
     authenticated_user: str | None = None
     """SIP user that has proved its secret."""
+    claims_user: bool = False
+    """Whether it carries credentials for our realm, or comes from the address and port of a live registration."""
+    asserted: str = ""
+    """Number of P-Asserted-Identity, which counts where the peer is trusted; empty: none."""
+    forwarded_by: int | None = None
+    """Account that this call is forwarded by, as we ourselves have signed it."""
+
+
+class Conditions(Protocol):
+    """What a decision asks of the present, beside the configuration."""
+
+    has_media: bool
+    """Whether an engine is there that can carry audio."""
+
+    def is_down(self, gateway: Gateway) -> bool:
+        """Whether a gateway is known not to answer."""
+
+    def turn(self, route_id: int) -> int:
+        """How many calls have gone by a route that shares its load."""
+
+
+class FairWeather:
+    """Nothing is down, nothing was shared yet, audio can be carried: for tests and for what is only asked about."""
+
+    has_media = True
+
+    def is_down(self, gateway: Gateway) -> bool:
+        """Say no."""
+        return False
+
+    def turn(self, route_id: int) -> int:
+        """Say none."""
+        return 0
+
+
+FAIR_WEATHER: Final = FairWeather()
 
 
 @dataclass(slots=True)
@@ -46,15 +87,36 @@ class LevelPrice:
 
 
 @dataclass(slots=True)
-class Attempt:
-    """One gateway to try."""
+class Contact:
+    """Where a SIP user can be reached."""
 
-    carrier: Carrier
+    uri: str
+    """Request-URI of what is sent there."""
+    flow: Flow
+    """The way to it."""
+    path: tuple[str, ...] = ()
+    """Route to it, the first hop first (RFC 3327)."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One gateway, device or forwarding to try."""
+
     gateway: Gateway
+    """Its name, address and timers; of a device ours, with a carrier and an id that are none."""
+    carrier: Carrier | None
     tariff: Tariff | None
     rate: Rate | None
     source: str
     destination: str
+    codecs: CodecList
+    """What may be spoken."""
+    kind: str = "gateway"
+    """`gateway`, `device` (an IP device), `user` (the contacts of a SIP user), or `forward` (a call of its own)."""
+    user: Device | None = None
+    """The SIP user whose contacts are still to be found."""
+    contact: Contact | None = None
+    """The one that is called."""
 
 
 @dataclass(slots=True)
@@ -65,181 +127,94 @@ class Decision:
     """Empty: allowed. Otherwise one of docs/behaviour.md §2."""
     object: str = ""
     """What refused, like `account CUST0007`."""
+    kind: str = "outgoing"
+    """`outgoing`, `on_net`, `incoming` or `emergency`."""
     device: Device | None = None
     account: Account | None = None
+    did: DID | None = None
+    carrier: Carrier | None = None
+    """The one that an incoming call comes from."""
+    gateway: Gateway | None = None
     limits: Chain | None = None
-    """What to take sessions of; None: nobody was recognised."""
+    """What to take sessions of; None: of nothing."""
     source: str = ""
     destination: str = ""
+    sent_destination: str = ""
+    """The destination after the dialing pattern's own strip."""
     route: Route | None = None
     levels: list[LevelPrice] = field(default_factory=list)
-    """The account first, then each reseller."""
+    """The account first, then each reseller; empty: free."""
     attempts: list[Attempt] = field(default_factory=list)
     max_duration: int = 0
     """Seconds, before the gateway's own limit."""
     counts_cps: bool = False
     """Whether the INVITE counts in calls per second even though it is refused (every check after 3)."""
+    failover_codes: Collection[int] | None = None
+    """Answers after which the next attempt is made; None: the system's."""
+    ring_failover: bool = False
+    """Whether an attempt that rings too long is followed by the next."""
+    any_failover: bool = False
+    """Whether whatever goes wrong is followed by the next attempt."""
+
+    @property
+    def shares_load(self) -> bool:
+        """Whether the order of the attempts came from the turn of the route."""
+        return self.route is not None and self.route.mode == "load_share" and self.kind == "outgoing"
 
 
-def decide(request: CallRequest, snapshot: Snapshot, now: datetime, trace: list[Step] | None = None) -> Decision:
-    """Decide on a call.
+@dataclass(slots=True)
+class Step:
+    """One check of a trace."""
 
-    Args:
-        request: What the INVITE says.
-        snapshot: The configuration.
-        now: Aware UTC time, for rates and their dates.
-        trace: Filled with every check made, where it is given.
-
-    Returns:
-        A decision with the code `AUTHENTICATE` where the caller has to prove who it is, any other code for a refusal,
-        and none where the call may go.
-    """
-    decision = Decision(source=request.source, destination=request.destination.removeprefix("+"))
-    for check in _CHECKS:
-        outcome = check(request, decision, snapshot, now)
-        if trace is not None:
-            trace.append(
-                (check.__name__.removeprefix("_check_"), _looked_at(check.__name__, decision), outcome or "ok")
-            )
-        if outcome:
-            decision.code = outcome
-            return decision
-    return decision
+    check: str
+    looked_at: str
+    outcome: str
+    """`ok`, or the code."""
 
 
-def _looked_at(name: str, decision: Decision) -> str:
-    if name == "_check_caller":
-        return decision.device.key if decision.device else "source address, credentials"
-    if name in ("_check_device", "_check_accounts") and decision.account:
-        return " < ".join(account.code for account in decision.account.chain)
-    return decision.destination
+@dataclass(slots=True)
+class Candidate:
+    """One entry of the route as the trace shows it."""
+
+    entry: RouteEntry
+    gateway: str = ""
+    destination: str = ""
+    """As the carrier would get it."""
+    cost: Decimal | None = None
+    """Of the reference call, in the account's currency; None: not known."""
+    price: Decimal | None = None
+    """What the account pays for it."""
+    dropped: str = ""
+    """Why it is not tried; empty: it is."""
 
 
-def _check_caller(request: CallRequest, decision: Decision, snapshot: Snapshot, _: datetime) -> str:
-    if request.authenticated_user is not None:
-        device = snapshot.users.get(request.authenticated_user)
-        if device is not None and device.network and not network_contains(device.network, request.source_address):
-            decision.object = f"user {device.username}"
-            return "ADDRESS_NOT_ALLOWED"
-    else:
-        device = snapshot.devices.find(request.source_address, decision.destination)
-    if device is None:
-        return "AUTHENTICATE"
-    decision.device = device
-    decision.account = device.account
-    decision.limits = device.limits
-    return ""
+@dataclass(slots=True)
+class Trace:
+    """How a decision was come to."""
+
+    steps: list[Step] = field(default_factory=list)
+    candidates: list[Candidate] = field(default_factory=list)
 
 
-def _check_device(_: CallRequest, decision: Decision, snapshot: Snapshot, now: datetime) -> str:
-    device = decision.device
-    if device is not None and device.status != "active":
-        decision.object = f"device {device.key}"
-        return "DEVICE_INACTIVE"
-    return ""
+@dataclass(slots=True)
+class Case:
+    """A decision in the making: what the checks look at and fill in."""
 
+    request: CallRequest
+    snapshot: Snapshot
+    now: datetime
+    conditions: Conditions
+    decision: Decision
+    trace: Trace | None = None
 
-def _check_accounts(_: CallRequest, decision: Decision, snapshot: Snapshot, now: datetime) -> str:
-    assert decision.account is not None
-    for account in decision.account.chain:
-        if account.status != "active":
-            decision.object = f"{'reseller' if account.kind == 'reseller' else 'account'} {account.code}"
-            return "ACCOUNT_INACTIVE"
-    decision.counts_cps = True
-    return ""
+    @property
+    def account(self) -> Account:
+        """The account that the call is for."""
+        account = self.decision.account
+        assert account is not None
+        return account
 
-
-def _check_number(_: CallRequest, decision: Decision, snapshot: Snapshot, now: datetime) -> str:
-    if not decision.destination:
-        decision.object = "empty number"
-        return "NUMBER_NOT_ALLOWED"
-    return ""
-
-
-def _check_prices(_: CallRequest, decision: Decision, snapshot: Snapshot, now: datetime) -> str:
-    assert decision.account is not None
-    number = decision.destination
-    for account in decision.account.chain:
-        tariff = account.tariff
-        decision.object = f"{'reseller' if account.kind == 'reseller' else 'account'} {account.code}"
-        if tariff is None or tariff.status != "active":
-            return "TARIFF_INACTIVE"
-        if tariff.currency != account.currency:
-            return "CURRENCY_MISMATCH"
-        rate = tariff.find(number, now)
-        if rate is None:
-            return "NO_RATE"
-        if rate.status != "active":
-            return "RATE_BLOCKED"
-        decision.levels.append(LevelPrice(account, tariff, rate))
-    decision.object = ""
-    return ""
-
-
-def _check_dialing_route(_: CallRequest, decision: Decision, snapshot: Snapshot, now: datetime) -> str:
-    assert decision.account is not None
-    chosen = choose_dialing_route(snapshot.dialing_routes.get(decision.account.id, ()), decision.destination)
-    if chosen is None:
-        decision.object = f"account {decision.account.code}"
-        return "NO_DIALING_ROUTE"
-    decision.route = chosen.route
-    return ""
-
-
-def _check_route(_: CallRequest, decision: Decision, snapshot: Snapshot, now: datetime) -> str:
-    route = decision.route
-    assert route is not None
-    if route.status == "active":
-        for entry in route.find(decision.destination):
-            decision.attempts.extend(_attempts(entry, decision, now))
-    if not decision.attempts:
-        decision.object = f"route {route.name}"
-        return "NO_ROUTE"
-    del decision.attempts[snapshot.max_attempts :]
-    return ""
-
-
-def _attempts(entry: RouteEntry, decision: Decision, now: datetime) -> list[Attempt]:
-    carrier = entry.carrier
-    if carrier.status != "active":
-        return []
-    tariff = carrier.tariff
-    rate = tariff.find(decision.destination, now) if tariff is not None and tariff.status == "active" else None
-    if rate is None or rate.status != "active":
-        # A carrier that has no price for the number cannot be compared, paid or shown in the record.
-        return []
-    return [
-        Attempt(carrier, gateway, tariff, rate, decision.source, decision.destination)
-        for gateway in carrier.gateways
-        if gateway.status == "active"
-    ]
-
-
-def _check_loop(request: CallRequest, decision: Decision, snapshot: Snapshot, now: datetime) -> str:
-    if request.is_looped:
-        decision.object = "Via"
-        return "LOOP"
-    if request.max_forwards <= 0:
-        decision.object = "Max-Forwards"
-        return "LOOP"
-    return ""
-
-
-def _check_duration(_: CallRequest, decision: Decision, snapshot: Snapshot, now: datetime) -> str:
-    assert decision.account is not None
-    limits = [account.max_duration for account in decision.account.chain if account.max_duration is not None]
-    decision.max_duration = min([snapshot.max_duration, *limits])
-    return ""
-
-
-_CHECKS = (
-    _check_caller,
-    _check_device,
-    _check_accounts,
-    _check_number,
-    _check_prices,
-    _check_dialing_route,
-    _check_route,
-    _check_loop,
-    _check_duration,
-)
+    def refuse(self, code: str, object_: str) -> str:
+        """Name what refuses, and return the code."""
+        self.decision.object = object_
+        return code

@@ -1,11 +1,14 @@
-"""Carriers, gateways, routes and the dialing routes of accounts (docs/behaviour.md §4)."""
+"""Carriers, gateways and routes (docs/behaviour.md §4)."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 
+from b2bua.policy.accounts import EVERY_CODEC, OPEN_RULES, RuleSet
 from b2bua.policy.limits import Chain
+from media.sdp import CodecList
 from rating.charge import Billing
 from rating.tariff import Tariff
+from rating.window import Window
 
 
 @dataclass(slots=True)
@@ -29,6 +32,10 @@ class Gateway:
     """Seconds from the first 18x to an answer."""
     max_duration: int | None
     status: str = "active"
+    is_trusted: bool = False
+    """Whether its P-Asserted-Identity is the caller's number."""
+    probe_interval: int = 0
+    """Seconds between two OPTIONS; 0: it is not probed."""
     limits: Chain = field(default_factory=lambda: Chain([]))
     """The carrier and this gateway."""
 
@@ -48,6 +55,8 @@ class Carrier:
     tariff: Tariff | None = None
     billing: Billing = field(default_factory=lambda: Billing(decimals=10))
     """How it bills us."""
+    codecs: CodecList = EVERY_CODEC
+    rules: RuleSet = OPEN_RULES
     gateways: list[Gateway] = field(default_factory=list)
     """Active ones, by priority, then the heavier first."""
 
@@ -61,6 +70,8 @@ class RouteEntry:
     carrier: Carrier
     priority: int
     weight: int
+    window: Window | None = None
+    """When it counts; None: always."""
 
 
 @dataclass(slots=True)
@@ -70,6 +81,12 @@ class Route:
     id: int
     name: str
     status: str = "active"
+    mode: str = "least_cost"
+    """Order within a priority: `least_cost`, or `load_share` by weight."""
+    failover_codes: frozenset[int] | None = None
+    """Answers after which the next gateway is tried; None: the system's."""
+    ring_failover: bool = False
+    """Whether a gateway that rings too long is followed by the next."""
     entries: dict[str, list[RouteEntry]] = field(default_factory=dict)
     """Prefix -> active entries."""
     longest: int = 0
@@ -79,36 +96,21 @@ class Route:
         self.entries.setdefault(entry.prefix, []).append(entry)
         self.longest = max(self.longest, len(entry.prefix))
 
-    def find(self, number: str) -> list[RouteEntry]:
-        """For each carrier its entry with the longest prefix of the number, by priority, then the heavier first."""
+    def find(self, number: str, at: datetime) -> list[RouteEntry]:
+        """For each carrier its entry with the longest prefix of the number among those that count at a moment.
+
+        By priority, then the heavier first.
+        """
         found: dict[int, RouteEntry] = {}
         for length in range(min(self.longest, len(number)), -1, -1):
             for entry in self.entries.get(number[:length], ()):
-                found.setdefault(entry.carrier.id, entry)
-        return sorted(found.values(), key=lambda entry: (entry.priority, -entry.weight, entry.id))
+                if entry.window is None or entry.window.is_open(at):
+                    best = found.setdefault(entry.carrier.id, entry)
+                    # Several windows of one prefix may be open: the first in order counts.
+                    if best.prefix == entry.prefix and _rank(entry) < _rank(best):
+                        found[entry.carrier.id] = entry
+        return sorted(found.values(), key=_rank)
 
 
-@dataclass(slots=True)
-class DialingRoute:
-    """A pattern of dialled numbers and the route that they take."""
-
-    prefix: str
-    """What numbers begin with."""
-    exact: bool
-    """Whether the number must be the prefix and nothing more."""
-    route: Route
-
-    @classmethod
-    def of(cls, pattern: str, route: Route) -> "DialingRoute":
-        """Read a pattern: `44%` is every number that begins with 44, `44` that number alone."""
-        return cls(pattern.removesuffix("%"), not pattern.endswith("%"), route)
-
-
-def choose_dialing_route(routes: Iterable[DialingRoute], number: str) -> DialingRoute | None:
-    """The route whose pattern matches with most literal digits, an exact one before an open one; None: no match."""
-    best: DialingRoute | None = None
-    for route in routes:
-        matches = number == route.prefix if route.exact else number.startswith(route.prefix)
-        if matches and (best is None or (len(route.prefix), route.exact) > (len(best.prefix), best.exact)):
-            best = route
-    return best
+def _rank(entry: RouteEntry) -> tuple[int, int, int]:
+    return entry.priority, -entry.weight, entry.id

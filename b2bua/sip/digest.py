@@ -151,15 +151,18 @@ class NonceMaker:
         lifetime: How long a nonce is good, in seconds.
     """
 
-    __slots__ = ("_key", "lifetime")
+    __slots__ = ("_key", "_made", "lifetime")
 
     def __init__(self, key: bytes, lifetime: float = 60.0) -> None:
         self._key = key
+        self._made = 0
         self.lifetime = lifetime
 
     def make(self, now: float, host: str) -> str:
         """A nonce for a peer's address; `now` in seconds since 1970."""
-        moment = f"{int(now * 1000):x}"
+        # Numbered, since phones behind one address that come back at once would count up one nonce together.
+        self._made = (self._made + 1) & 0xFFFF
+        moment = f"{int(now * 1000):x}-{self._made:x}"
         return f"{moment}.{self._sign(moment, host)}"
 
     def is_ours(self, nonce: str, host: str) -> bool:
@@ -170,7 +173,7 @@ class NonceMaker:
     def is_fresh(self, nonce: str, now: float) -> bool:
         """Whether a nonce of ours is young enough."""
         try:
-            made = int(nonce.partition(".")[0], 16) / 1000
+            made = int(nonce.partition(".")[0].partition("-")[0], 16) / 1000
         except (ValueError, OverflowError):
             return False
         return -1.0 <= now - made <= self.lifetime

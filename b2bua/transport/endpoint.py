@@ -72,6 +72,10 @@ class Endpoint:
         self._sent_by: dict[tuple[int, str], str] = {}
         self._shown: set[str] = set()
         self._after_turn: list[Callable[[], None]] = []
+        self.is_banned: Callable[[str, float], bool] | None = None
+        """Whether to drop what an address sends, at a time of `now`; None: nothing is dropped."""
+        self.banned = 0
+        """Messages dropped since the start because their source is banned."""
 
     async def open(self) -> None:
         """Bind every listener.
@@ -121,6 +125,15 @@ class Endpoint:
                 return Flow(transport, host, port, index)
         return None
 
+    def flow_to_self(self) -> Flow:
+        """A flow to our own first listener, for calls that one of our calls leads to."""
+        index, address = next(
+            ((index, address) for index, address in enumerate(self.addresses) if address.transport == "udp"),
+            (0, self.addresses[0]),
+        )
+        host = ("::1" if ":" in address.host else "127.0.0.1") if address.is_wildcard else address.host
+        return Flow(address.transport, host, address.port, index)
+
     def is_open(self, flow: Flow) -> bool:
         """Whether a flow's connection is open; a datagram has none."""
         return flow.connection != 0 and self._tcp.is_open(flow.connection)
@@ -152,6 +165,9 @@ class Endpoint:
     def receive(self, data: bytes, flow: Flow) -> None:
         """Handle one message."""
         now = self.now()
+        if self.is_banned is not None and self.is_banned(flow.host, now):
+            self.banned += 1
+            return
         self.transactions.receive(data, flow, now, framed=flow.connection != 0)
         self._drain_events(now)
 

@@ -5,9 +5,11 @@ Version history (the number of the newest file):
     2  rates of DIDs, windows of ratecards in a tariff, exchange rates, imports of rates
     3  granted credit and credit limits, versions of funds, profit per level, taxes of carriers
     4  files of records for outside billing
+    5  number rules, codec lists, loss guard, modes and windows of routes, DIDs, emergency numbers
+    6  which rates and devices a change was of
 """
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 6
 """Newest migration in this package; a service refuses a database that is older."""
 
 SCHEMA_COMPAT_VERSION = 1

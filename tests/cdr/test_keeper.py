@@ -160,23 +160,6 @@ class TestLoad:
 
         run(main())
 
-    def test_others_have_their_figures_when_parents_go_in_a_circle(
-        self, run: Run, database_url: str, live_url: str
-    ) -> None:
-        async def main() -> None:
-            connection = await asyncpg.connect(database_url)
-            top, _, customer = await make_chain(connection)
-            one = await make_account(connection, "RESE0007")
-            two = await make_account(connection, "RESE0008", one)
-            await connection.execute("UPDATE account SET parent_id = $1 WHERE id = $2", two, one)
-            async with keeping(database_url, live_url) as (keeper, _):
-                await loaded(keeper)
-                with store_at(live_url) as store:
-                    assert base(store, top, customer) == MILLION
-            await connection.close()
-
-        run(main())
-
 
 class TestNews:
     def test_payment_arrives_when_it_is_booked(self, run: Run, database_url: str, live_url: str) -> None:

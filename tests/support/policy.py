@@ -1,16 +1,22 @@
 """A configuration for tests: accounts, devices, carriers and routes linked into a snapshot, and rows of them."""
 
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from b2bua.policy.accounts import Account, Device
-from b2bua.policy.decision import CallRequest, Decision, Step, decide
-from b2bua.policy.routes import Carrier, DialingRoute, Gateway, Route, RouteEntry
+from b2bua.policy.accounts import Account, Device, RuleSet
+from b2bua.policy.checks import decide
+from b2bua.policy.decision import FAIR_WEATHER, CallRequest, Conditions, Decision, Trace
+from b2bua.policy.devices import DeviceTable, UserTable
+from b2bua.policy.dids import DID, DIDDestination
+from b2bua.policy.numbers import CLIRules, DialPatterns, NumberRules
+from b2bua.policy.routes import Carrier, Gateway, Route, RouteEntry
 from b2bua.policy.snapshot import Snapshot
 from rating.tariff import Rate, Ratecard, Tariff
+from rating.window import Window
 from tests.support.records import make_billing, make_rate
 
 NOW = datetime(2026, 9, 1, 12, 0, tzinfo=UTC)
@@ -66,18 +72,55 @@ def make_carrier(carrier_id: int, *gateways: Gateway, tariff_id: int | None = 1,
 
 
 def make_entry(
-    entry_id: int, carrier: Carrier, prefix: str = "", *, priority: int = 1, weight: int = 100
+    entry_id: int,
+    carrier: Carrier,
+    prefix: str = "",
+    *,
+    priority: int = 1,
+    weight: int = 100,
+    window: Window | None = None,
 ) -> RouteEntry:
     """An entry of a route."""
-    return RouteEntry(entry_id, prefix, carrier, priority, weight)
+    return RouteEntry(entry_id, prefix, carrier, priority, weight, window)
 
 
-def make_route(*entries: RouteEntry, route_id: int = 1, status: str = "active") -> Route:
+def make_route(*entries: RouteEntry, route_id: int = 1, **changed: Any) -> Route:
     """A route with these entries."""
-    route = Route(route_id, f"route-{route_id}", status)
+    route = Route(route_id, f"route-{route_id}", **changed)
     for entry in entries:
         route.add(entry)
     return route
+
+
+def make_rules(**changed: list[str]) -> RuleSet:
+    """Number rules: `%=>%` for every kind that is not named, no CLI rules."""
+    kinds = {kind: NumberRules.of(texts) for kind, texts in changed.items() if kind != "cli"}
+    return RuleSet(**kinds, cli=CLIRules.of(changed.get("cli", ())))
+
+
+def make_did(number: str, account: Account | None, *destinations: DIDDestination, **changed: Any) -> DID:
+    """A DID of whichever carrier, without a limit."""
+    values: dict[str, Any] = {"carrier_id": None, "channels": None, **changed}
+    return DID(id=int(number[-4:]), number=number, account=account, destinations=list(destinations), **values)
+
+
+@dataclass
+class Weather:
+    """Conditions that a test sets."""
+
+    has_media: bool = True
+    down: set[int] = field(default_factory=set)
+    """Ids of gateways."""
+    turns: int = 0
+
+    def is_down(self, gateway: Gateway) -> bool:
+        """Whether it was said to be down."""
+        return gateway.id in self.down
+
+    def turn(self, route_id: int) -> int:
+        """The next turn, whichever route is asked for."""
+        self.turns += 1
+        return self.turns - 1
 
 
 class World:
@@ -92,27 +135,57 @@ class World:
         self.reseller = make_account(10, tariff_id=2)
         self.account = make_account(1, 10)
         self.accounts = [self.account, self.reseller]
-        self.device = make_device(7, self.account)
+        self.device = make_device(7, self.account, network=f"{SOURCE}/32")
+        self.devices = [self.device]
         self.user = make_device(9, self.account, "user", username="alice", ha1_md5="0" * 32)
+        self.users = [self.user]
         self.carrier = make_carrier(1)
+        self.carriers: list[Carrier] = []
+        """Those that no route leads to."""
         self.route = make_route(make_entry(1, self.carrier))
-        self.dialing_routes = [DialingRoute.of("%", self.route)]
+        self.dialing_routes = [("%", self.route)]
+        self.permitted: list[Route] | None = None
+        """Routes that resellers may use; None: all."""
+        self.emergency: list[tuple[str, Route]] = []
+        self.dids: list[DID] = []
+
+    @property
+    def routes(self) -> list[Route]:
+        """All that lead anywhere."""
+        return [self.route, *(route for _, route in [*self.dialing_routes, *self.emergency])]
+
+    def lead_to(self, *entries: RouteEntry, **changed: Any) -> Route:
+        """Let every number go by a new route with these entries."""
+        self.route = make_route(*entries, **changed)
+        self.dialing_routes = [("%", self.route)]
+        return self.route
 
     def link(self) -> Snapshot:
         """The snapshot as it is now."""
         snapshot = self.snapshot
         snapshot.accounts = {account.id: account for account in self.accounts}
         snapshot.link_accounts()
-        for device in (self.device, self.user):
+        snapshot.devices, snapshot.users = DeviceTable(), UserTable()
+        for device in self.devices:
             snapshot.link_device(device)
-        snapshot.devices = type(snapshot.devices)()
-        snapshot.devices.add(f"{SOURCE}/32", self.device)
-        snapshot.users = {self.user.username: self.user}
-        for entry in [each for entries in self.route.entries.values() for each in entries]:
-            snapshot.carriers[entry.carrier.id] = entry.carrier
+            snapshot.devices.add(device.network, device)
+        for user in self.users:
+            snapshot.link_device(user)
+            snapshot.users.add(user)
+        entries = [entry for route in self.routes for found in route.entries.values() for entry in found]
+        carriers = [*self.carriers, *(entry.carrier for entry in entries)]
+        snapshot.carriers = {carrier.id: carrier for carrier in carriers}
+        snapshot.gateways_at = {}
         for carrier in snapshot.carriers.values():
             snapshot.link_carrier(carrier)
-        snapshot.dialing_routes = {self.account.id: self.dialing_routes}
+        snapshot.routes = {route.id: route for route in self.routes}
+        self.account.patterns = DialPatterns.of(self.dialing_routes)
+        permitted = self.routes if self.permitted is None else self.permitted
+        for account in self.accounts:
+            if account.kind == "reseller":
+                account.route_ids = frozenset(route.id for route in permitted)
+        snapshot.emergency = DialPatterns.of(self.emergency)
+        snapshot.dids = {did.number: did for did in self.dids}
         return snapshot
 
     def decide(
@@ -122,18 +195,23 @@ class World:
         destination: str = NUMBER,
         source: str = "4930123456",
         now: datetime = NOW,
-        trace: list[Step] | None = None,
+        trace: Trace | None = None,
+        conditions: Conditions = FAIR_WEATHER,
         snapshot: Snapshot | None = None,
         **changed: Any,
     ) -> Decision:
         """Decide on a call, over a snapshot that was linked before or just now."""
         request = CallRequest(source_address, destination, source, **changed)
-        return decide(request, snapshot or self.link(), now, trace)
+        return decide(request, snapshot or self.link(), now, conditions, trace)
 
     def verdict(self, **changed: Any) -> tuple[str, str]:
         """Code and object of the decision on a call."""
         decision = self.decide(**changed)
         return decision.code, decision.object
+
+    def carriers_tried(self, **changed: Any) -> list[int]:
+        """Ids of the carriers of the attempts, in order."""
+        return [attempt.carrier.id for attempt in self.decide(**changed).attempts if attempt.carrier is not None]
 
 
 # Rows

@@ -57,6 +57,8 @@ class Switch:
             "SOFTSWITCH_SYSTEM__DIRECTORY": str(directory / "data"),
             "SOFTSWITCH_SYSTEM__LOG_LEVEL": "info",
             "SOFTSWITCH_SIP__LISTEN": f"udp://127.0.0.1:{self.port},tcp://127.0.0.1:{self.port}",
+            # As root it would change the rules of this machine, not of a namespace of ours.
+            "SOFTSWITCH_BAN__FIREWALL": "false",
             "SOFTSWITCH_PANEL__LISTEN": f"127.0.0.1:{self.panel_port}",
             **settings,
         }
@@ -175,6 +177,10 @@ class Switch:
             " a_call_id, source_sent, destination_sent, gateway_id, received_at, codec_used, codecs_offered"
             f" FROM cdr WHERE {where} ORDER BY received_at, call_id, attempt"
         )
+
+    def recorded_calls(self) -> int:
+        """How many calls the records stand for."""
+        return int(self.query("SELECT coalesce(sum(calls), 0) AS calls FROM cdr WHERE is_last")[0]["calls"])
 
     def wait_for_records(self, count: int, where: str = "true") -> list[asyncpg.Record]:
         """Wait until there are so many."""

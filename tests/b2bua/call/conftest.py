@@ -12,7 +12,7 @@ from tests.b2bua.call.rig import Rig, running_rig
 
 @pytest.fixture
 def make_rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Rig]]:
-    """Make a rig, from inside a coroutine, with other settings of section [sip] if need be.
+    """Make a rig, from inside a coroutine, with other settings of section [sip], and `call` of [call], if need be.
 
     The time of day, which records carry, is that of its wire.
     """

@@ -1,6 +1,6 @@
-"""A whole call driver on a wire: caller, two carriers, a live store in memory, and a journal on disk."""
+"""A whole call driver on a wire: caller, two carriers or more, a live store in memory, and a journal on disk."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
@@ -9,15 +9,21 @@ from typing import Any
 
 from b2bua.call.authentication import Authenticator
 from b2bua.call.driver import CallDriver
+from b2bua.call.forwarding import ForwardSigner
 from b2bua.live.admission import Admission
 from b2bua.policy.accounts import Account, Device
-from b2bua.policy.routes import Carrier, DialingRoute, Gateway, Route, RouteEntry
+from b2bua.policy.dids import DID, DIDDestination
+from b2bua.policy.numbers import DialPatterns
+from b2bua.policy.routes import Carrier, Gateway, Route, RouteEntry
 from b2bua.policy.snapshot import Snapshot
+from b2bua.registrar.bindings import Binding, bindings_key, encode
+from b2bua.registrar.service import Registrar
+from b2bua.registrar.store import BindingStore
 from b2bua.sip.digest import NonceMaker, ha1
 from b2bua.sip.flow import Flow
 from b2bua.sip.message import Response
 from cdr.journal import JournalWriter, read_lines, segment_path, segments
-from conf.settings import Settings, SIPSettings
+from conf.settings import CallSettings, Settings, SIPSettings
 from rating.charge import Billing
 from rating.funds import funds_key, micros_down
 from rating.tariff import Rate, Ratecard, Tariff
@@ -25,12 +31,18 @@ from tests.support.legs import Carried, Store, Wire, WiredAnswerer, WiredCaller,
 
 CALLER = "198.51.100.7"
 SWITCH = "192.0.2.1"
-CARRIERS = ("203.0.113.1", "203.0.113.2")
+CARRIERS = ("203.0.113.1", "203.0.113.2", "203.0.113.3", "203.0.113.4")
+"""Addresses of their gateways; the snapshot has the first two, unless more are added."""
+DEVICE = "198.51.100.20"
+"""Where calls to a DID may be delivered."""
+OTHER = "198.51.100.30"
+"""A caller of another customer."""
 NUMBER = "442079460000"
+DID_NUMBER = "4930900900"
 REALM = "softswitch"
 SECRET = "correct horse"
-RESELLER, CUSTOMER = 1, 2
-"""Ids of the accounts; the customer is below the reseller."""
+RESELLER, CUSTOMER, NEIGHBOUR = 1, 2, 3
+"""Ids of the accounts; the customer is below the reseller, and the neighbour, where there is one, below nobody."""
 
 
 def make_snapshot() -> Snapshot:
@@ -47,28 +59,40 @@ def make_snapshot() -> Snapshot:
     for each in (device, user):
         snapshot.link_device(each)
     snapshot.devices.add(f"{CALLER}/32", device)
-    snapshot.users["alice"] = user
+    snapshot.users.add(user)
     route = Route(1, "all")
-    for number, host in enumerate(CARRIERS, 1):
-        gateway = Gateway(number, f"gateway-{number}", host, 5060, "udp", 1, 1, None, None, 5.0, 10.0, 60.0, None)
-        carrier = Carrier(number, f"CARR000{number}", f"Carrier {number}", "EUR", 2, None, None, gateways=[gateway])
-        snapshot.link_carrier(carrier)
-        snapshot.carriers[number] = carrier
-        route.add(RouteEntry(number, "", carrier, number, 1))
-    snapshot.dialing_routes[customer.id] = [DialingRoute.of("%", route)]
+    snapshot.routes[route.id] = route
+    for number in (1, 2):
+        add_carrier(snapshot, number)
+    reseller.route_ids = frozenset([1])
+    customer.patterns = DialPatterns.of([("%", route)])
     return snapshot
+
+
+def add_carrier(snapshot: Snapshot, number: int) -> Carrier:
+    """One more carrier of the route, which is tried after those before it."""
+    host = CARRIERS[number - 1]
+    gateway = Gateway(number, f"gateway-{number}", host, 5060, "udp", 1, 1, None, None, 5.0, 10.0, 60.0, None)
+    carrier = Carrier(number, f"CARR000{number}", f"Carrier {number}", "EUR", 2, None, None, gateways=[gateway])
+    snapshot.link_carrier(carrier)
+    snapshot.carriers[number] = carrier
+    snapshot.routes[1].add(RouteEntry(number, "", carrier, number, 1))
+    return carrier
 
 
 class Rig:
     """Everything, with names for its parts."""
 
-    def __init__(self, directory: Path, **sip: Any) -> None:
+    def __init__(self, directory: Path, *, call: Mapping[str, Any] | None = None, **sip: Any) -> None:
         self.wire = Wire()
         self.store = Store()
         self.snapshot = make_snapshot()
         for account in (CUSTOMER, RESELLER):
             self.pay(account, "1000")
-        self.settings = replace(Settings(), sip=replace(SIPSettings(listen=(f"udp://{SWITCH}:5060",)), **sip))
+        own = replace(SIPSettings(listen=(f"udp://{SWITCH}:5060",)), **sip)
+        self.settings = replace(Settings(), sip=own, call=replace(CallSettings(), **(call or {})))
+        self.failed_addresses: list[str] = []
+        """Who answered our nonces with wrong proofs."""
         self.directory = directory / "journal"
         self.journal = JournalWriter(
             self.directory,
@@ -88,7 +112,8 @@ class Rig:
             admission,
             self.journal,
             lambda: self.snapshot,
-            Authenticator(NonceMaker(b"key")),
+            Authenticator(NonceMaker(b"key"), lambda address, _: self.failed_addresses.append(address)),
+            ForwardSigner(b"key"),
         )
         self.switch = WiredEndpoint(self.wire, SWITCH, self.driver, ("udp",))
         self.driver.endpoint = self.switch
@@ -103,14 +128,91 @@ class Rig:
         return True
 
     def carrier(self, number: int = 1, **how: Any) -> WiredAnswerer:
-        """A carrier at the address of one of the two gateways."""
+        """A carrier at the address of one of the gateways."""
         carrier = WiredAnswerer(self.wire, CARRIERS[number - 1], **how)
         self.carriers.append(carrier)
         return carrier
 
+    # What the configuration may have beside
+
+    @property
+    def customer(self) -> Account:
+        """The caller's account."""
+        return self.snapshot.accounts[CUSTOMER]
+
+    @property
+    def device(self) -> Device:
+        """The caller's device."""
+        device = self.snapshot.devices.find(CALLER, NUMBER)
+        assert device is not None
+        return device
+
+    def gateway(self, number: int = 1) -> Gateway:
+        """The one gateway of a carrier."""
+        return self.snapshot.carriers[number].gateways[0]
+
+    def link(self) -> None:
+        """Limits were changed."""
+        self.snapshot.link_accounts()
+        self.snapshot.link_device(self.device)
+
+    def load(self) -> None:
+        """The driver hears that there is another configuration."""
+        self.driver.configuration_changed(self.snapshot)
+        self.wire.settle()
+
+    def add_neighbour(self) -> WiredCaller:
+        """A customer that has nothing to do with the other, and its caller."""
+        other = Account(NEIGHBOUR, "CUST0002", "customer", None, "active", "EUR", 1, Billing(4))
+        other.patterns = self.customer.patterns
+        self.snapshot.accounts[NEIGHBOUR] = other
+        self.link()
+        device = Device("ip", 8, other, "active")
+        self.snapshot.link_device(device)
+        self.snapshot.devices.add(f"{OTHER}/32", device)
+        self.store.funds[funds_key(NEIGHBOUR, NEIGHBOUR)] = {"base": micros_down(Decimal(1000))}
+        return WiredCaller(self.wire, OTHER)
+
+    def add_device(self, **how: Any) -> WiredAnswerer:
+        """An IP device of the customer at DEVICE that can be called."""
+        device = Device("ip", 11, self.customer, "active", network=f"{DEVICE}/32")
+        self.snapshot.link_device(device)
+        self.snapshot.devices.add(device.network, device)
+        return WiredAnswerer(self.wire, DEVICE, **how)
+
+    def register(self, *places: Binding) -> None:
+        """The SIP user is registered at these places, and its extension is 101."""
+        user = self.snapshot.users.get("alice")
+        assert user is not None
+        user.extension = "101"
+        self.snapshot.users.add(user)
+        self.driver.registrar = Registrar(BindingStore(self.store), "sip-1:1")
+        self.store.values[bindings_key(user.id)] = encode(places)
+
+    def add_did(self, *destinations: DIDDestination, number: str = DID_NUMBER, channels: int | None = None) -> DID:
+        """A DID of the customer, for calls from any carrier, that leads to the device unless told otherwise."""
+        led_to = list(destinations) or [DIDDestination("ip_device", ("ip", 11))]
+        did = DID(5, number, None, self.customer, channels, destinations=led_to)
+        self.snapshot.dids[number] = did
+        return did
+
+    def price_incoming(self, tariff: int, per_minute: str) -> None:
+        """A tariff has a price for calls to DIDs from now on."""
+        rates = [Rate(10 + tariff, "", Decimal(per_minute))]
+        incoming = Tariff(tariff, "incoming", "EUR", ratecards=[(1, Ratecard.of(10 + tariff, rates))])
+        self.snapshot.tariffs[tariff].incoming = incoming
+
+    # What happens
+
     def dial(self, number: str = NUMBER) -> None:
         """The caller calls a number through the switch."""
         self.caller.dial(SWITCH, number)
+
+    def dial_in(self, number: str = DID_NUMBER, carrier: int = 1) -> WiredCaller:
+        """Somebody calls from a carrier's gateway."""
+        caller = WiredCaller(self.wire, CARRIERS[carrier - 1])
+        caller.dial(SWITCH, number)
+        return caller
 
     def hang_up(self, agent: WiredCaller | WiredAnswerer) -> None:
         """One side hangs up."""
@@ -177,9 +279,9 @@ class Rig:
 
 
 @contextmanager
-def running_rig(directory: Path, **sip: Any) -> Iterator[Rig]:
+def running_rig(directory: Path, *, call: Mapping[str, Any] | None = None, **sip: Any) -> Iterator[Rig]:
     """A rig whose journal is closed at the end."""
-    rig = Rig(directory, **sip)
+    rig = Rig(directory, call=call, **sip)
     try:
         yield rig
     finally:

@@ -232,6 +232,7 @@ class TestNoFunds:
         device = rig.snapshot.devices.find(CALLER, NUMBER)
         assert device is not None
         device.account.max_sessions = 0
+        rig.snapshot.link_accounts()
         rig.snapshot.link_device(device)
         rig.pay(CUSTOMER, "0")
         rig.dial()

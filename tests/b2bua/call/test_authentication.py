@@ -1,4 +1,4 @@
-"""Digest of SIP users (docs/behaviour.md §1.5, §1.6; RFC 3261 §22, RFC 7616)."""
+"""Digest of SIP users (docs/behaviour.md §1.3, §1.5, §1.6; RFC 3261 §22, RFC 7616)."""
 
 from decimal import Decimal
 
@@ -17,13 +17,16 @@ HOST = "198.51.100.7"
 NOW = 1_700_000_000.0
 REALM = "softswitch"
 SECRET = "correct horse"
+URI = f"sip:bob@{sip.HERE}"
 
 
 @pytest.fixture
 def snapshot() -> Snapshot:
     account = Account(1, "CUST0001", "customer", None, "active", "EUR", None, Billing(4, "ROUND", (Decimal(0),)))
     alice = Device("user", 9, account, "active", username="alice", ha1_md5=ha1("alice", REALM, SECRET))
-    return Snapshot(realm=REALM, users={"alice": alice})
+    snapshot = Snapshot(realm=REALM)
+    snapshot.users.add(alice)
+    return snapshot
 
 
 @pytest.fixture
@@ -45,7 +48,7 @@ def challenged(outcome: str | Challenge) -> Challenge:
 
 def answer(challenge: Challenge, user: str = "alice", secret: str = SECRET, nc: int = 1) -> Credentials:
     """What a user agent answers, with a nonce count of its own."""
-    credentials = challenge.answer(user, secret, "INVITE", f"sip:bob@{sip.HERE}", "c0ffee")
+    credentials = challenge.answer(user, secret, "INVITE", URI, "c0ffee")
     credentials.nc = f"{nc:08x}"
     key = ha1(user, challenge.realm, secret)
     credentials.response = credentials.expected_response(key, "INVITE")
@@ -80,7 +83,7 @@ class TestChallenge:
         self, authenticator: Authenticator, snapshot: Snapshot
     ) -> None:
         challenge = challenged(authenticator.check(invite(), HOST, snapshot, NOW))
-        other = Challenge(REALM, challenge.nonce, "SHA-256").answer("alice", SECRET, "INVITE", "sip:bob@x", "c0ffee")
+        other = Challenge(REALM, challenge.nonce, "SHA-256").answer("alice", SECRET, "INVITE", URI, "c0ffee")
         assert not challenged(authenticator.check(invite(other), HOST, snapshot, NOW)).stale
 
     def test_caller_is_challenged_when_the_header_cannot_be_read(
@@ -102,13 +105,15 @@ class TestRefusedProof:
         wrong, unknown = self.outcomes(
             authenticator, snapshot, answer(first, secret="wrong"), answer(first, user="mallory")
         )
+        for challenge in (first, wrong, unknown):
+            challenge.nonce = challenge.nonce[:11]
         assert str(wrong) == str(unknown) == str(first)
 
     def test_method_counts_when_a_proof_was_made_for_another(
         self, authenticator: Authenticator, snapshot: Snapshot
     ) -> None:
         first = challenged(authenticator.check(invite(), HOST, snapshot, NOW))
-        proof = first.answer("alice", SECRET, "BYE", f"sip:bob@{sip.HERE}", "c0ffee")
+        proof = first.answer("alice", SECRET, "BYE", URI, "c0ffee")
         assert not self.outcomes(authenticator, snapshot, proof)[0].stale
 
     def test_proof_is_refused_when_the_nonce_was_never_ours(
@@ -172,7 +177,7 @@ class TestReplay:
     ) -> None:
         challenge = challenged(authenticator.check(invite(), HOST, snapshot, NOW))
         challenge.qop = ""  # RFC 2069 callers
-        proof = challenge.answer("alice", SECRET, "INVITE", "sip:bob@x", "")
+        proof = challenge.answer("alice", SECRET, "INVITE", URI, "")
         assert authenticator.check(invite(proof), HOST, snapshot, NOW) == "alice"
         assert challenged(authenticator.check(invite(proof), HOST, snapshot, NOW)).stale
 
@@ -185,3 +190,107 @@ class TestReplay:
             challenge = challenged(authenticator.check(invite(), HOST, snapshot, now))
             assert authenticator.check(invite(answer(challenge)), HOST, snapshot, now) == "alice"
         assert len(authenticator._counts) == 10
+
+
+class TestRequestURI:
+    """RFC 7616 §3.4.6: a proof is good for one Request-URI."""
+
+    def outcome(
+        self, authenticator: Authenticator, snapshot: Snapshot, uri: str, request_uri: str = URI
+    ) -> str | Challenge:
+        challenge = challenged(authenticator.check(invite(), HOST, snapshot, NOW))
+        request = invite(challenge.answer("alice", SECRET, "INVITE", uri, "c0ffee"))
+        request.uri = request_uri
+        return authenticator.check(request, HOST, snapshot, NOW)
+
+    @pytest.mark.parametrize(
+        "uri", [URI, f"{URI}:5060", f"{URI};transport=tcp", f"SIP:bob@{sip.HERE}", f"sip:%62ob@{sip.HERE}"]
+    )
+    def test_user_is_known_when_the_uri_names_the_same(
+        self, authenticator: Authenticator, snapshot: Snapshot, uri: str
+    ) -> None:
+        assert self.outcome(authenticator, snapshot, uri) == "alice"
+
+    def test_user_is_known_when_the_uri_is_the_same_though_it_is_none(
+        self, authenticator: Authenticator, snapshot: Snapshot
+    ) -> None:
+        assert self.outcome(authenticator, snapshot, "urn:service:sos", "urn:service:sos") == "alice"
+
+    @pytest.mark.parametrize("uri", ["sip:eve@192.0.2.1", "sip:bob@192.0.2.2", f"{URI}:5080", "nonsense"])
+    def test_proof_is_refused_when_it_was_made_for_another(
+        self, authenticator: Authenticator, snapshot: Snapshot, uri: str
+    ) -> None:
+        assert not challenged(self.outcome(authenticator, snapshot, uri)).stale
+
+
+class TestRegister:
+    """RFC 3261 §22.2: a REGISTER shows Authorization."""
+
+    def request(self, authenticator: Authenticator, snapshot: Snapshot, header: str, method: str) -> str | Challenge:
+        request = sip.parse_request(sip.request("REGISTER"))
+        challenge = challenged(authenticator.check(request, HOST, snapshot, NOW))
+        request.headers[header] = [str(challenge.answer("alice", SECRET, method, URI, "c0ffee"))]
+        return authenticator.check(request, HOST, snapshot, NOW)
+
+    def test_user_is_known_when_it_answers_as_to_a_server(
+        self, authenticator: Authenticator, snapshot: Snapshot
+    ) -> None:
+        assert self.request(authenticator, snapshot, "authorization", "REGISTER") == "alice"
+
+    def test_user_is_challenged_when_it_answers_as_to_a_proxy(
+        self, authenticator: Authenticator, snapshot: Snapshot
+    ) -> None:
+        challenged(self.request(authenticator, snapshot, "proxy-authorization", "REGISTER"))
+
+    def test_user_is_challenged_when_its_proof_is_that_of_a_call(
+        self, authenticator: Authenticator, snapshot: Snapshot
+    ) -> None:
+        challenged(self.request(authenticator, snapshot, "authorization", "INVITE"))
+
+
+class TestFailures:
+    """docs/behaviour.md §1.6: only an answer to a nonce that we sent to that address counts."""
+
+    def failures(self, snapshot: Snapshot, proof: Credentials, now: float = NOW) -> list[str]:
+        failed: list[str] = []
+        authenticator = Authenticator(NonceMaker(b"key of the system"), lambda host, _: failed.append(host))
+        authenticator.check(invite(proof), HOST, snapshot, now)
+        return failed
+
+    def challenge(self, snapshot: Snapshot, host: str = HOST) -> Challenge:
+        return challenged(Authenticator(NonceMaker(b"key of the system")).check(invite(), host, snapshot, NOW))
+
+    def test_address_is_named_when_user_secret_or_uri_are_wrong(self, snapshot: Snapshot) -> None:
+        challenge = self.challenge(snapshot)
+        for proof in (
+            answer(challenge, secret="wrong"),
+            answer(challenge, user="mallory"),
+            challenge.answer("alice", SECRET, "INVITE", "sip:eve@x", "c0ffee"),
+        ):
+            assert self.failures(snapshot, proof) == [HOST]
+
+    def test_address_is_named_when_a_wrong_proof_comes_late(self, snapshot: Snapshot) -> None:
+        # Else an old nonce would tell right secrets from wrong ones, as often as one likes.
+        assert self.failures(snapshot, answer(self.challenge(snapshot), secret="wrong"), NOW + 3600) == [HOST]
+
+    def test_nobody_is_named_when_the_proof_is_right_or_stale(self, snapshot: Snapshot) -> None:
+        proof = answer(self.challenge(snapshot))
+        assert self.failures(snapshot, proof) == []
+        assert self.failures(snapshot, proof, NOW + 3600) == []
+
+    def test_nobody_is_named_when_the_nonce_was_not_given_to_that_address(self, snapshot: Snapshot) -> None:
+        assert self.failures(snapshot, answer(self.challenge(snapshot, "203.0.113.99"), secret="wrong")) == []
+        assert self.failures(snapshot, answer(Challenge(REALM, "invented"), secret="wrong")) == []
+
+    def test_nobody_is_named_when_nothing_is_shown(self, snapshot: Snapshot) -> None:
+        assert self.failures(snapshot, answer(Challenge("elsewhere", "n"))) == []
+
+    def test_user_that_is_refused_there_is_challenged_whatever_it_proves(self, snapshot: Snapshot) -> None:
+        proof = answer(self.challenge(snapshot))
+        for refused in ("alice", "bob"):
+            authenticator = Authenticator(
+                NonceMaker(b"key of the system"),
+                is_refused=lambda *asked, refused=refused: asked == (HOST, refused),
+            )
+            is_proved = isinstance(authenticator.check(invite(proof), HOST, snapshot, NOW), str)
+            assert is_proved == (refused != "alice")

@@ -382,6 +382,114 @@ class TestRinging:
         assert call.state == State.CALLING
 
 
+class TestRouteFailover:
+    """docs/behaviour.md §4: what a route may set, and §8: whatever goes wrong on the way to a DID's destination."""
+
+    @pytest.mark.parametrize(("ring", "anything"), [(True, False), (False, True)])
+    def test_next_gateway_is_tried_when_the_first_rings_too_long(self, ring: bool, anything: bool) -> None:
+        assert (
+            ringing(new_call(2, ring_failover=ring, any_failover=anything))
+            >> TimerExpired(CallTimer.RING)
+            << SendCancel()
+            << StopTimer()
+            << RecordFailure(by_gateway("RING_TIMEOUT", 480, 19), False)
+            << ReleaseCarrier(0)
+            << AdmitCarrier(1)
+        )
+
+    @pytest.mark.parametrize(("ring", "anything"), [(True, False), (False, True)])
+    def test_caller_gets_480_when_the_last_rings_too_long(self, ring: bool, anything: bool) -> None:
+        disposition = by_gateway("RING_TIMEOUT", 480, 19)
+        assert (
+            ringing(new_call(ring_failover=ring, any_failover=anything))
+            >> TimerExpired(CallTimer.RING)
+            << SendCancel()
+            << StopTimer()
+            << RecordFailure(disposition, True)
+            << ReleaseCarrier(0)
+            << SendFailure(disposition)
+            << Release()
+            << Forget()
+        )
+
+    @pytest.mark.parametrize("status", [480, 484, 486, 487, 600, 603, 604])
+    def test_ringing_alone_is_no_reason_to_go_on_when_the_answer_stops(self, status: int) -> None:
+        call = ringing(new_call(2, ring_failover=True)).call
+        assert AdmitCarrier not in [type(effect) for effect in call.handle(AttemptFailed(status))]
+        assert call.state == State.ENDED
+
+    @pytest.mark.parametrize("status", [300, 302, 400, 401, 404, 407, 480, 484, 486, 487, 488, 500, 600, 603, 604, 699])
+    @pytest.mark.parametrize("cause", [None, 1, 17, 34])
+    def test_next_is_tried_whatever_the_answer_when_anything_leads_on(self, status: int, cause: int | None) -> None:
+        call = ringing(new_call(2, any_failover=True, failover=())).call
+        effects = call.handle(AttemptFailed(status, cause))
+        assert [type(effect) for effect in effects] == [StopTimer, RecordFailure, ReleaseCarrier, AdmitCarrier]
+        assert call.attempt == 1
+
+    def test_caller_gets_the_last_answer_when_anything_leads_on_and_nothing_is_left(self) -> None:
+        busy = by_gateway("BUSY", 486, 17, "two")
+        assert (
+            calling(new_call(2, any_failover=True))
+            >> AttemptFailed(603, 21)
+            << StopTimer()
+            << RecordFailure(by_gateway("REJECTED", 603, 21), False, "callee")
+            << ReleaseCarrier(0)
+            << AdmitCarrier(1)
+            >> CarrierAdmitted()
+            << StartTimer(CallTimer.SILENCE, 5.0)
+            << SendInvite(1)
+            >> AttemptFailed(486, 17)
+            << StopTimer()
+            << RecordFailure(busy, True, "callee")
+            << ReleaseCarrier(1)
+            << SendFailure(busy)
+            << Release()
+            << Forget()
+        )
+
+    @pytest.mark.parametrize(("ring", "anything"), [(True, False), (False, True)])
+    def test_nobody_else_is_called_when_the_caller_cancels(self, ring: bool, anything: bool) -> None:
+        assert (
+            ringing(new_call(2, ring_failover=ring, any_failover=anything))
+            >> Cancelled()
+            << RecordFailure(CANCELLED, True, "caller")
+            << StopTimer()
+            << SendCancel()
+            << ReleaseCarrier(0)
+            << SendFailure(CANCELLED)
+            << Release()
+            << Forget()
+            >> AttemptFailed(487)
+        )
+
+    @pytest.mark.parametrize("status", range(400, 700))
+    def test_routes_own_codes_take_the_place_of_the_systems(self, status: int) -> None:
+        stops = {480, 484, 486, 487, 600, 603, 604}
+        for own in (frozenset[int](), frozenset({status}), frozenset({403, 606})):
+            call = calling(new_call(2, failover=own)).call
+            call.handle(AttemptFailed(status))
+            assert (call.attempt == 1) == (status in own and status not in stops)
+
+    @pytest.mark.parametrize("code", ["NO_RESPONSE", "TRANSPORT_FAILURE", "CODEC_NOT_ALLOWED"])
+    def test_next_is_tried_after_no_answer_at_all_when_the_route_has_no_codes(self, code: str) -> None:
+        call = calling(new_call(2, failover=())).call
+        call.handle(AttemptFailed(0, None, code))
+        assert call.attempt == 1
+
+    def test_caller_gets_488_when_no_attempt_has_a_codec(self) -> None:
+        disposition = by_gateway("CODEC_NOT_ALLOWED", 488, 65)
+        assert (
+            calling(new_call())
+            >> AttemptFailed(0, None, "CODEC_NOT_ALLOWED")
+            << StopTimer()
+            << RecordFailure(disposition, True)
+            << ReleaseCarrier(0)
+            << SendFailure(disposition)
+            << Release()
+            << Forget()
+        )
+
+
 class TestCancelledCall:
     def test_nobody_is_called_when_the_caller_cancels_before_admission(self) -> None:
         assert (

@@ -1,5 +1,10 @@
 """Which SIP status and Q.850 cause every failure has, and what follows from it (docs/behaviour.md §2 and §4)."""
 
+import re
+from collections.abc import Iterator
+from itertools import zip_longest
+from pathlib import Path
+
 import pytest
 
 from b2bua.call.disposition import REFUSALS, Disposition, carrier_failure, refusal, towards_caller, tries_next
@@ -7,7 +12,7 @@ from conf.settings import CallSettings
 from tests.support.playbook import FAILOVER_CODES, same
 
 TABLE = {
-    # docs/behaviour.md §2, as far as the switch makes the check
+    # docs/behaviour.md §2
     "DEVICE_INACTIVE": (403, 21),
     "ACCOUNT_INACTIVE": (403, 21),
     "CPS_LIMIT": (503, 42),
@@ -45,12 +50,43 @@ OTHERS = {
     "CANCELLED": (487, 16),
     "TRANSPORT_FAILURE": (503, 38),
     "HANGUP_BY_OPERATOR": (480, 31),
+    "ACCOUNT_SUSPENDED": (403, 21),
     "INTERNAL_ERROR": (500, 41),
 }
 """What is our own, and not in that document's table."""
 
 
+def written_down() -> Iterator[tuple[str, int, int]]:
+    """Code, SIP status and cause of the tables of docs/behaviour.md §2.
+
+    Several codes of a row may have a status or a cause each, or share the last; LOOP has a second status.
+    """
+    text = Path(__file__).parents[3].joinpath("docs/behaviour.md").read_text(encoding="utf-8")
+    section = text[text.index("\n## 2.") : text.index("\n## 3.")]
+    for _, codes, statuses, causes in re.findall(r"^\|(.*)\|([A-Z_, /]+)\|([0-9, /]+)\|([0-9, /]+)\|$", section, re.M):
+        status = cause = 0
+        rows = (re.findall(r"[A-Z_]+", codes), re.findall("[0-9]+", statuses), re.findall("[0-9]+", causes))
+        for code, own_status, own_cause in zip_longest(*rows):
+            status, cause = int(own_status or status), int(own_cause or cause)
+            if code:
+                yield code, status, cause
+
+
+class TestDocument:
+    @pytest.mark.parametrize(("code", "status", "cause"), list(written_down()))
+    def test_code_is_answered_as_it_is_written_down(self, code: str, status: int, cause: int) -> None:
+        disposition = refusal(code)
+        assert (disposition.code, disposition.status, disposition.cause) == (code, status, cause)
+
+    def test_document_has_every_code(self) -> None:
+        assert {code for code, _, _ in written_down()} >= set(TABLE) - {"NO_RESPONSE", "RING_TIMEOUT"}
+
+
 class TestRefusal:
+    @pytest.mark.parametrize("code", TABLE | OTHERS)
+    def test_code_is_known(self, code: str) -> None:
+        assert code in REFUSALS
+
     @pytest.mark.parametrize("code", REFUSALS)
     def test_code_has_status_and_cause_of_the_table(self, code: str) -> None:
         status, cause = (TABLE | OTHERS)[code]

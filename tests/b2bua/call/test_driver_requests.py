@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from b2bua.policy.accounts import NO_PATTERNS
 from b2bua.sip.digest import Challenge
 from b2bua.sip.reason import q850_cause
 from tests.b2bua.call.rig import CALLER, NUMBER, REALM, SECRET, SWITCH, Rig
@@ -38,6 +39,7 @@ class TestRefusal:
         device = rig.snapshot.devices.find(CALLER, NUMBER)
         assert device is not None
         device.account.max_sessions = 0
+        rig.snapshot.link_accounts()
         rig.snapshot.link_device(device)
         rig.dial()
         assert rig.caller.status == 503
@@ -52,7 +54,7 @@ class TestRefusal:
         assert device is not None
         device.cps = 1
         rig.snapshot.link_device(device)
-        rig.snapshot.dialing_routes.clear()
+        device.account.patterns = NO_PATTERNS
         rig.dial()
         rig.dial()
         assert [record["code"] for record in rig.records()] == ["NO_DIALING_ROUTE", "CPS_LIMIT"]
@@ -174,7 +176,9 @@ class TestAuthentication:
     @on_loop
     async def test_users_address_counts_when_it_has_one(self, make_rig: MakeRig) -> None:
         rig = make_rig()
-        rig.snapshot.users["alice"].network = f"{CALLER}/32"
+        alice = rig.snapshot.users.get("alice")
+        assert alice is not None
+        alice.network = f"{CALLER}/32"
         challenge = Challenge.parse(rig.send(self.invite(), STRANGER).headers["proxy-authenticate"][0])
         proof = str(challenge.answer("alice", SECRET, "INVITE", f"sip:{NUMBER}@{SWITCH}", "c0ffee"))
         assert rig.send(self.invite(**{"Proxy-Authorization": proof}), STRANGER).status == 403

@@ -3,6 +3,7 @@
 from b2bua.call.controller import Call, State
 from b2bua.call.events import Invited
 from b2bua.call.ports import GatewayTimers, Plan, PlannedAttempt
+from b2bua.policy.accounts import EVERY_CODEC
 from b2bua.policy.decision import Attempt, Decision
 from b2bua.policy.routes import Carrier, Gateway
 
@@ -11,7 +12,7 @@ CARRIER = Carrier(1, "CARR0001", "Carrier", "EUR", None, None, None, gateways=[G
 
 
 def test_decision_is_a_plan() -> None:
-    attempt = Attempt(CARRIER, GATEWAY, None, None, "1", "2")
+    attempt = Attempt(GATEWAY, CARRIER, None, None, "1", "2", EVERY_CODEC)
     timers: GatewayTimers = GATEWAY
     planned: PlannedAttempt = attempt
     plan: Plan = Decision(attempts=[attempt], max_duration=7200)

@@ -11,7 +11,26 @@ import orjson
 import typer
 from typer.testing import CliRunner, Result
 
-from b2bua.cli import account, backup, call, carrier, cdr, demo, device, doctor, gateway, payment, rate, route, tariff
+from b2bua.cli import (
+    account,
+    backup,
+    call,
+    carrier,
+    cdr,
+    demo,
+    device,
+    did,
+    doctor,
+    emergency,
+    explain,
+    gateway,
+    payment,
+    rate,
+    registration,
+    route,
+    rule,
+    tariff,
+)
 from conf.settings import Settings
 from rating.ledger import Connection
 
@@ -24,10 +43,14 @@ GROUPS = {
     "cdr": cdr,
     "demo": demo,
     "device": device,
+    "did": did,
+    "emergency": emergency,
     "gateway": gateway,
     "payment": payment,
     "rate": rate,
+    "registration": registration,
     "route": route,
+    "rule": rule,
     "tariff": tariff,
 }
 
@@ -41,6 +64,7 @@ class CommandLine:
         for name, module in GROUPS.items():
             self._app.add_typer(module.app, name=name)
         self._app.command("doctor")(doctor.command)
+        self._app.command("explain")(explain.command)
         self._app.command("backup")(backup.command)
         self._app.command("restore")(backup.restore)
 

@@ -87,6 +87,98 @@ class TestChange:
     def test_error_is_one_line_when_it_is_unknown(self, cli: CommandLine, command: list[str]) -> None:
         assert cli("account", *command, "NONE0001", status=1).stderr == "error: no account NONE0001\n"
 
+    def test_media_and_codecs_change(self, cli: CommandLine) -> None:
+        options = ["--codec-check", "--codecs", "PCMA,PCMU,G729", "--with-media", "--loss-guard"]
+        result = cli("account", "set", "DEMO0002", *options)
+        assert result.stdout == (
+            "account DEMO0002: codec_check yes, codecs PCMA PCMU G729, with_media yes, loss_guard yes\n"
+        )
+        account = cli.json("account", "show", "DEMO0002")
+        assert account["codecs"] == ["PCMA", "PCMU", "G729"]
+        assert (account["codec_check"], account["with_media"], account["loss_guard"]) == (True, True, True)
+        cli("account", "set", "DEMO0002", "--no-codec-check", "--codecs", "none", "--without-media", "--no-loss-guard")
+        account = cli.json("account", "show", "DEMO0002")
+        assert (account["codec_check"], account["codecs"]) == (False, [])
+        assert (account["with_media"], account["loss_guard"]) == (False, False)
+
+    def test_billing_changes(self, cli: CommandLine) -> None:
+        options = ["--billing-type", "postpaid", "--credit-limit", "250", "--decimals", "2", "--rounding", "CEIL"]
+        taxes = ["--tax-flag", "VAT", "--tax-inclusive", "--tax-percents", "19", "--tariff", "demo wholesale"]
+        cli("account", "set", "DEMO0003", *options, *taxes, "--name", "New name", "--company", "New Ltd")
+        account = cli.json("account", "show", "DEMO0003")
+        expected = {
+            "name": "New name",
+            "company": "New Ltd",
+            "billing_type": "postpaid",
+            "credit_limit": "250.00",
+            "decimals": 2,
+            "rounding": "CEIL",
+            "tax_flag": "VAT",
+            "tax_inclusive": True,
+            "tax_percents": ["19.00"],
+            "tariff": "demo wholesale",
+        }
+        assert {name: account[name] for name in expected} == expected
+        cli("account", "set", "DEMO0003", "--tariff", "none")
+        assert cli.json("account", "show", "DEMO0003")["tariff"] is None
+
+    def test_revision_stays_when_nothing_changes(self, cli: CommandLine) -> None:
+        revision = cli.value("SELECT revision FROM config_revision")
+        cli("account", "set", "DEMO0002", "--tariff", "demo retail", "--codecs", "none", "--credit-limit", "0")
+        assert cli.value("SELECT revision FROM config_revision") == revision
+
+    def test_tariff_is_refused_when_it_does_not_fit(self, cli: CommandLine) -> None:
+        cli.value("INSERT INTO tariff (name, kind, currency) VALUES ('dollars', 'customer', 'USD')")
+        assert cli("account", "set", "DEMO0002", "--tariff", "dollars", status=1).stderr == (
+            "error: tariff dollars is in USD, account DEMO0002 in EUR\n"
+        )
+        error = cli("account", "set", "DEMO0002", "--tariff", "demo carrier A", status=1).stderr
+        assert error == "error: tariff demo carrier A is a carrier's, not a customer's\n"
+
+    @pytest.mark.parametrize(
+        "options",
+        [["--codecs", "PCMA,a b"], ["--credit-limit", "-1"], ["--tax-percents", "1,2,3,4"], ["--name", " "]],
+    )
+    def test_option_is_refused_when_it_makes_no_sense(self, cli: CommandLine, options: list[str]) -> None:
+        cli("account", "set", "DEMO0002", *options, status=2)
+
+
+class TestAdd:
+    def test_codes_are_counted_when_none_is_given(self, cli: CommandLine) -> None:
+        cli("account", "add", "CUST0001", "--name", "First", "--currency", "USD")
+        result = cli("account", "add", "--name", "Second", "--tariff", "demo retail", "--parent", "DEMO0001")
+        assert result.stdout == "customer CUST0002 added\n"
+        assert result.stderr == "what it may dial: softswitch route dial add CUST0002 % ROUTE\n"
+        account = cli.json("account", "show", "CUST0002")
+        assert (account["parent"], account["currency"], account["tariff"]) == ("DEMO0001", "EUR", "demo retail")
+        assert (account["name"], account["balance"], account["max_sessions"]) == ("Second", "0.00", None)
+        result = cli("account", "add", "--name", "Third", "--kind", "reseller", "--currency", "EUR", "--cps", "5")
+        assert result.stdout == "reseller RESE0003 added\n"
+        assert cli.json("account", "show", "RESE0003")["cps"] == 5
+
+    def test_it_begins_with_rules_that_allow_all(self, cli: CommandLine) -> None:
+        cli("account", "add", "CUST0001", "--name", "x", "--parent", "DEMO0001", "--with-media", "--codecs", "PCMA")
+        assert [row["rule"] for row in cli.json("rule", "list", "--account", "CUST0001")] == ["%=>%"] * 4
+        assert cli.json("account", "show", "CUST0001")["with_media"] is True
+
+    @pytest.mark.parametrize(
+        ("options", "error"),
+        [
+            (["DEMO0002", "--currency", "EUR"], "there is an account DEMO0002 already"),
+            (["--parent", "DEMO0002"], "account DEMO0002 is no reseller"),
+            (["--parent", "NONE0001"], "no account NONE0001"),
+            (["--tariff", "nothing"], "no tariff nothing"),
+            (["--tariff", "demo retail", "--currency", "USD"], "tariff demo retail is in EUR, the account in USD"),
+            ([], "an account without a tariff and without a reseller above it needs --currency"),
+        ],
+    )
+    def test_error_names_the_fault(self, cli: CommandLine, options: list[str], error: str) -> None:
+        assert cli("account", "add", "--name", "x", *options, status=1).stderr == f"error: {error}\n"
+        assert cli.value("SELECT count(*) FROM account") == 3
+
+    def test_code_is_refused_when_it_is_none(self, cli: CommandLine) -> None:
+        cli("account", "add", "cust1", "--name", "x", "--currency", "EUR", status=2)
+
 
 def test_status_is_2_when_there_is_no_database(cli: CommandLine) -> None:
     from dataclasses import replace

@@ -19,6 +19,10 @@ TABLES = (
     "route",
     "route_entry",
     "dialing_route",
+    "reseller_route",
+    "did",
+    "did_destination",
+    "emergency_number",
     "ledger_entry",
 )
 
@@ -43,6 +47,10 @@ class TestFirstTime:
             "route": 1,
             "route_entry": 2,
             "dialing_route": 2,
+            "reseller_route": 1,
+            "did": 1,
+            "did_destination": 1,
+            "emergency_number": 1,
             "ledger_entry": 3,
         }
         assert cli.sql(balances_off) == []
@@ -51,6 +59,14 @@ class TestFirstTime:
         assert accounts["DEMO0002"]["parent"] == "DEMO0001"
         assert accounts["DEMO0002"]["tariff"] == "demo retail"
         assert accounts["DEMO0001"]["tariff"] == "demo wholesale"
+
+    def test_calls_come_in_and_help_can_be_called(self, cli: CommandLine) -> None:
+        cli("demo")
+        (did,) = cli.json("did", "list")
+        assert (did["account"], did["destination"]) == ("DEMO0003", "sip_user:demo1001")
+        (emergency,) = cli.json("emergency", "list")
+        assert (emergency["pattern"], emergency["route"]) == ("112", "demo")
+        assert cli.json("account", "show", "DEMO0001")["permitted_routes"] == ["demo"]
 
     def test_nobody_sells_below_cost(self, cli: CommandLine) -> None:
         cli("demo")
@@ -90,7 +106,9 @@ class TestAgain:
         cli("demo")
         cli("gateway", "set", "demo-a", "--port", "5090")
         cli("account", "set", "DEMO0002", "--max-sessions", "7")
+        cli("did", "route", "493023125001", "number:442079460000")
         cli("demo")
+        assert cli.json("did", "list")[0]["destination"] == "number:442079460000"
         assert cli.value("SELECT port FROM gateway WHERE name = 'demo-a'") == 5090
         assert cli.value("SELECT max_sessions FROM account WHERE code = 'DEMO0002'") == 7
 

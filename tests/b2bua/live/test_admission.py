@@ -1,6 +1,8 @@
 """Sessions and calls per second in a real Valkey."""
 
 import asyncio
+import subprocess
+import sys
 import time
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from b2bua.live.admission import Admission, Outcome, Refusal
 from b2bua.live.connection import StoreAway
 from b2bua.policy.limits import Chain, Level
+from tests.support.admitting import CHAIN
 from tests.support.live import Worker, store_at, worker_at
 from tests.support.servers import Run
 
@@ -66,6 +69,17 @@ class TestSessions:
                         assert sum(int(count) for count in store.hash(key).values()) == 1000
 
         run(main())
+
+    def test_exactly_the_limit_is_admitted_when_four_processes_ask(self, live_url: str) -> None:
+        command = [sys.executable, "-m", "tests.support.admitting", live_url]
+        processes = [
+            subprocess.Popen([*command, f"sip-{number}:x", "2500"], stdout=subprocess.PIPE, text=True)
+            for number in range(1, 5)
+        ]
+        counts = [int(process.communicate(timeout=60)[0]) for process in processes]
+        assert sum(counts) == 1000
+        with store_at(live_url) as store:
+            assert sum(int(count) for count in store.hash(CHAIN.sessions_keys[1]).values()) == 1000
 
     @pytest.mark.parametrize("place", [1, 2, 3])
     def test_all_levels_are_taken_or_none_and_the_refuser_is_named(self, run: Run, live_url: str, place: int) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from b2bua.policy.accounts import Device
-from b2bua.policy.devices import DeviceTable, network_contains
+from b2bua.policy.devices import DeviceTable, UserTable, network_contains, normalise_address
 from tests.support.policy import make_account, make_device
 
 ACCOUNT = make_account(1)
@@ -144,3 +144,62 @@ class TestNetwork:
         assert found(table_of((str(network), "")), str(base)) == (
             0 if isinstance(base, IPv6Address) and base.ipv4_mapped is not None else 1
         )
+
+
+class TestAddress:
+    @pytest.mark.parametrize(
+        ("host", "address"),
+        [
+            ("192.0.2.1", "192.0.2.1"),
+            ("2001:DB8:0::0001", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("gw.example.com", "gw.example.com"),
+            ("", ""),
+        ],
+    )
+    def test_address_is_written_as_sockets_show_it(self, host: str, address: str) -> None:
+        assert normalise_address(host) == address
+
+
+class TestLookUp:
+    def test_device_is_found_by_its_id(self) -> None:
+        table = table_of(("10.0.0.1/32", ""), ("10.0.0.1/32", "7"))
+        device = table.get(2)
+        assert device is not None
+        assert (device.id, device.dial_prefix) == (2, "7")
+        assert table.get(3) is None
+
+    @pytest.mark.parametrize(
+        ("address", "has"),
+        [
+            ("10.1.2.3", True),
+            ("::ffff:10.1.2.3", True),
+            ("11.0.0.1", False),
+            ("2001:db8::9", True),
+            ("2001:db9::9", False),
+            ("nonsense", False),
+        ],
+    )
+    def test_address_is_known_whatever_is_dialled_from_it(self, address: str, has: bool) -> None:
+        assert table_of(("10.0.0.0/8", "7"), ("2001:db8::/32", "8")).has(address) is has
+
+
+class TestUsers:
+    @pytest.fixture
+    def users(self) -> UserTable:
+        """Two accounts that both have the extension 101, and a user that has none."""
+        users = UserTable()
+        for number, account_id, name, extension in ((1, 1, "bob", "101"), (2, 2, "eve", "101"), (3, 1, "ann", "")):
+            users.add(make_device(number, make_account(account_id), "user", username=name, extension=extension))
+        return users
+
+    def test_user_is_found_by_name_id_and_extension(self, users: UserTable) -> None:
+        bob = users.get("bob")
+        assert bob is not None
+        assert bob is users.get_by_id(1) is users.by_extension(1, "101")
+        assert users.by_extension(2, "101") is users.get("eve")
+
+    def test_no_user_is_found_where_there_is_none(self, users: UserTable) -> None:
+        assert (users.get("Bob"), users.get_by_id(9), users.by_extension(3, "101")) == (None, None, None)
+        assert users.by_extension(1, "") is None

@@ -2,7 +2,7 @@
 
 from b2bua.policy.limits import NO_LIMIT
 from b2bua.policy.snapshot import Snapshot
-from tests.support.policy import make_account, make_carrier, make_device, make_gateway, make_tariff
+from tests.support.policy import World, make_account, make_carrier, make_device, make_gateway, make_tariff
 
 
 class TestAccounts:
@@ -76,3 +76,26 @@ class TestCarriers:
         ]
         assert limits.sessions_keys == ("sessions:{c:3}:c:3", "sessions:{c:3}:g:8")
         assert carrier.tariff is snapshot.tariffs[1]
+
+    def test_gateways_are_found_by_their_addresses(self) -> None:
+        carriers = [
+            make_carrier(1, make_gateway(11, host="::ffff:192.0.2.1"), make_gateway(12, host="[2001:DB8::1]")),
+            make_carrier(
+                2, make_gateway(21, host="192.0.2.1", status="inactive"), make_gateway(22, host="example.com")
+            ),
+        ]
+        snapshot = Snapshot()
+        for carrier in carriers:
+            snapshot.link_carrier(carrier)
+        assert {
+            address: [(carrier.id, gateway.id) for carrier, gateway in found]
+            for address, found in snapshot.gateways_at.items()
+        } == {"192.0.2.1": [(1, 11), (2, 21)], "2001:db8::1": [(1, 12)], "example.com": [(2, 22)]}
+
+
+class TestDevice:
+    def test_device_of_either_kind_is_found_by_its_id(self) -> None:
+        world = World()
+        snapshot = world.link()
+        assert (snapshot.device("ip", 7), snapshot.device("user", 9)) == (world.device, world.user)
+        assert (snapshot.device("ip", 9), snapshot.device("user", 7)) == (None, None)

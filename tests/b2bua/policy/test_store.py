@@ -10,6 +10,7 @@ from decimal import Decimal
 import asyncpg
 import pytest
 
+from b2bua.policy.accounts import Account
 from b2bua.policy.routes import Carrier, Route
 from b2bua.policy.snapshot import Snapshot
 from b2bua.policy.store import SnapshotStore
@@ -126,8 +127,12 @@ class Configuration:
         self.entry = await insert(
             row, "route_entry", route_id=self.route, prefix="44", carrier_id=self.carrier, priority=4, weight=5
         )
-        await insert(row, "dialing_route", account_id=self.account, pattern="+44%", route_id=self.route)
+        await insert(row, "dialing_route", account_id=self.account, pattern="44%", route_id=self.route)
         await insert(row, "dialing_route", account_id=self.account, pattern="112", route_id=self.route)
+        await insert(row, "emergency_number", pattern="110", route_id=self.route)
+        await row.execute("INSERT INTO reseller_route VALUES ($1, $2)", self.reseller, self.route)
+        self.did = await insert(row, "did", number="493012340000", account_id=self.account)
+        await insert(row, "did_destination", did_id=self.did, kind="sip_user", sip_user_id=self.user)
 
     async def revision(self) -> int:
         """The newest revision."""
@@ -208,7 +213,8 @@ class TestLoad:
         assert device.account is snapshot.accounts[rows.account]
         assert snapshot.devices.find("198.51.100.7", "33") is None
         assert [level.max_sessions for level in device.limits.levels] == [3, 5, -1]
-        user = snapshot.users["alice"]
+        user = snapshot.users.get("alice")
+        assert user is not None
         assert (user.key, user.ha1_md5, user.network) == (f"user:{rows.user}", "a" * 32, "203.0.113.0/24")
         assert [level.cps for level in user.limits.levels] == [2, 6, -1]
 
@@ -225,16 +231,15 @@ class TestLoad:
         assert [level.max_sessions for level in gateway.limits.levels] == [50, 8]
 
     def _check_routes(self, rows: Configuration, snapshot: Snapshot) -> None:
-        open_route, exact_route = snapshot.dialing_routes[rows.account]
-        assert (open_route.prefix, open_route.exact, exact_route.prefix, exact_route.exact) == (
-            "44",
-            False,
-            "112",
-            True,
-        )
-        route = open_route.route
+        patterns = snapshot.accounts[rows.account].patterns
+        found = patterns.find(NUMBER)
+        assert found is not None
+        route = snapshot.routes[rows.route]
+        assert found == (route, NUMBER, "44%")
+        assert patterns.find("112") == (route, "112", "112")
+        assert (patterns.find("1122"), patterns.find("33")) == (None, None)
         assert (route.id, route.name, route.status) == (rows.route, "standard", "active")
-        (entry,) = route.find(NUMBER)
+        (entry,) = route.find(NUMBER, NOW)
         assert (entry.id, entry.prefix, entry.priority, entry.weight) == (rows.entry, "44", 4, 5)
         assert entry.carrier is snapshot.carriers[rows.carrier]
 
@@ -243,7 +248,8 @@ class TestLoad:
             async with opened(database_url, Settings()) as (rows, store, _):
                 await store.reload()
                 assert store.current.revision == await rows.revision()
-                assert (store.current.accounts, store.current.carriers, store.current.users) == ({}, {}, {})
+                assert (store.current.accounts, store.current.carriers, store.current.routes) == ({}, {}, {})
+                assert store.current.users.get("alice") is None
 
         run(main())
 
@@ -283,7 +289,7 @@ class TestLoad:
         async def work(rows: Configuration, store: SnapshotStore, _: Changes) -> None:
             await rows.connection.execute("UPDATE route_entry SET status = 'inactive'")
             await store.reload()
-            assert store.current.dialing_routes[rows.account][0].route.find(NUMBER) == []
+            assert store.current.routes[rows.route].find(NUMBER, NOW) == []
 
         with_store(work)
 
@@ -338,10 +344,10 @@ class TestFollow:
                 "UPDATE ip_device SET address = '192.0.2.8/32'",
                 lambda s: s.devices.find("192.0.2.8", NUMBER) is not None,
             ),
-            ("DELETE FROM sip_user", lambda s: s.users == {}),
-            ("DELETE FROM dialing_route", lambda s: s.dialing_routes == {}),
+            ("DELETE FROM sip_user", lambda s: s.users.get("alice") is None),
+            ("DELETE FROM dialing_route", lambda s: account_of(s).patterns.find(NUMBER) is None),
             ("UPDATE route SET status = 'inactive'", lambda s: route_of(s).status == "inactive"),
-            ("UPDATE route_entry SET prefix = '33'", lambda s: route_of(s).find(NUMBER) == []),
+            ("UPDATE route_entry SET prefix = '33'", lambda s: route_of(s).find(NUMBER, NOW) == []),
             ("UPDATE rate SET rate_per_minute = 0.5", lambda s: price_of(s) == Decimal("0.5")),
             ("DELETE FROM tariff_ratecard", lambda s: price_of(s) is None),
             ("DELETE FROM ratecard", lambda s: price_of(s) is None),
@@ -361,6 +367,51 @@ class TestFollow:
             assert not holds(before)
 
         with_store(work)
+
+    @pytest.mark.parametrize(
+        ("statement", "holds"),
+        [
+            (
+                "INSERT INTO number_rule (account_id, kind, rule)"
+                " SELECT id, 'destination', '44%' FROM account WHERE kind = 'customer'",
+                lambda s: rule_of(s) == ("BLOCKED", "44%"),
+            ),
+            ("UPDATE number_rule SET rule = '%=>9%' WHERE kind = 'destination'", lambda s: rule_of(s)[1] == "%=>9%"),
+            ("DELETE FROM number_rule", lambda s: rule_of(s) == ("NONE", "")),
+            (
+                "WITH r AS (INSERT INTO route (name) VALUES ('new') RETURNING id)"
+                " INSERT INTO reseller_route SELECT account.id, r.id FROM account, r WHERE kind = 'reseller'",
+                lambda s: len(permitted_of(s)) == 2,
+            ),
+            (
+                "UPDATE reseller_route SET route_id = (SELECT max(id) FROM route)",
+                lambda s: permitted_of(s) == {max(s.routes)},
+            ),
+            ("DELETE FROM reseller_route", lambda s: not permitted_of(s)),
+            ("INSERT INTO did (number) VALUES ('4420')", lambda s: "4420" in s.dids),
+            ("UPDATE did SET number = '4421', channels = 3", lambda s: {d.channels for d in s.dids.values()} == {3}),
+            ("DELETE FROM did", lambda s: s.dids == {}),
+            (
+                "INSERT INTO did_destination (did_id, priority, kind, number) SELECT id, 2, 'number', '+4420' FROM did",
+                lambda s: leads_to(s) == ["sip_user", "number"],
+            ),
+            (
+                "UPDATE did_destination SET kind = 'extension', sip_user_id = NULL, number = '101'",
+                lambda s: leads_to(s) == ["extension"],
+            ),
+            ("DELETE FROM did_destination", lambda s: leads_to(s) == []),
+            (
+                "INSERT INTO emergency_number (pattern, route_id) SELECT '112%', min(id) FROM route",
+                lambda s: s.emergency.find("112") is not None,
+            ),
+            ("UPDATE emergency_number SET pattern = '112'", lambda s: s.emergency.find("112") is not None),
+            ("DELETE FROM emergency_number", lambda s: s.emergency.find("110") is None),
+        ],
+    )
+    def test_change_of_what_decisions_need_arrives_when_it_is_committed(
+        self, with_store: Callable[[Work], None], statement: str, holds: Callable[[Snapshot], bool]
+    ) -> None:
+        self.test_change_arrives_when_it_is_committed(with_store, statement, holds)
 
     def test_snapshot_stays_when_a_change_is_rolled_back(self, with_store: Callable[[Work], None]) -> None:
         async def work(rows: Configuration, store: SnapshotStore, changes: Changes) -> None:
@@ -413,11 +464,31 @@ def carrier_of(snapshot: Snapshot) -> Carrier:
 
 
 def route_of(snapshot: Snapshot) -> Route:
-    return next(iter(snapshot.dialing_routes.values()))[0].route
+    return min(snapshot.routes.values(), key=lambda route: route.id)
+
+
+def account_of(snapshot: Snapshot) -> Account:
+    (account,) = [account for account in snapshot.accounts.values() if account.kind == "customer"]
+    return account
+
+
+def rule_of(snapshot: Snapshot) -> tuple[str, str]:
+    verdict = account_of(snapshot).rules.destination.translate(NUMBER)
+    return verdict.code, verdict.rule
+
+
+def permitted_of(snapshot: Snapshot) -> frozenset[int]:
+    (reseller,) = account_of(snapshot).chain[1:]
+    return reseller.route_ids
+
+
+def leads_to(snapshot: Snapshot) -> list[str]:
+    (did,) = snapshot.dids.values()
+    return [destination.kind for destination in did.destinations]
 
 
 def price_of(snapshot: Snapshot) -> Decimal | None:
-    (account,) = [account for account in snapshot.accounts.values() if account.kind == "customer"]
+    account = account_of(snapshot)
     assert account.tariff is not None
     rate = account.tariff.find(NUMBER, NOW)
     return None if rate is None else rate.rate_per_minute
@@ -492,55 +563,7 @@ class TestRates:
 
 
 class TestRevision:
-    """Revisions commit in sequence and without gaps."""
-
-    def test_revisions_have_no_gap_when_transactions_commit_together(self, run: Run, database_url: str) -> None:
-        async def main() -> None:
-            pool = await asyncpg.create_pool(database_url, min_size=8, max_size=8)
-            async with pool.acquire() as connection:
-                first = await connection.fetchval("SELECT revision FROM config_revision")
-
-            async def change(number: int) -> None:
-                async with pool.acquire() as connection:
-                    transaction = connection.transaction()
-                    await transaction.start()
-                    await insert(connection, "route", name=f"route {number}")
-                    await insert(connection, "ratecard", name=f"card {number}")
-                    await (transaction.rollback if number % 3 == 0 else transaction.commit)()
-
-            await asyncio.gather(*(change(number) for number in range(60)))
-            async with pool.acquire() as connection:
-                last = await connection.fetchval("SELECT revision FROM config_revision")
-                rows = await connection.fetch("SELECT revision, count(*) FROM config_change GROUP BY 1 ORDER BY 1")
-            pool.terminate()
-            assert last == first + 40
-            assert [tuple(row) for row in rows if row["revision"] > first] == [
-                (revision, 2) for revision in range(first + 1, last + 1)
-            ]
-
-        run(main())
-
-    def test_second_transaction_waits_for_the_first_and_comes_after_it(self, run: Run, database_url: str) -> None:
-        async def main() -> None:
-            one, two = await asyncpg.connect(database_url), await asyncpg.connect(database_url)
-            before = await one.fetchval("SELECT revision FROM config_revision")
-            transaction = one.transaction()
-            await transaction.start()
-            await insert(one, "route", name="first")
-            second = asyncio.ensure_future(insert(two, "route", name="second"))  # noqa: TID251 - of this test
-            while not await one.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110 - the server's
-                await asyncio.sleep(0.01)
-            assert not second.done()
-            await transaction.commit()
-            await second
-            rows = await one.fetch(
-                "SELECT c.revision, r.name FROM config_change c JOIN route r ON r.id = c.key ORDER BY c.revision"
-            )
-            assert [tuple(row) for row in rows] == [(before + 1, "first"), (before + 2, "second")]
-            await one.close()
-            await two.close()
-
-        run(main())
+    """A snapshot is one revision and nothing of another."""
 
     def test_snapshot_is_of_one_revision_when_changes_come_while_it_is_loaded(
         self, with_store: Callable[[Work], None]

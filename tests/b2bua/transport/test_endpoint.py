@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from b2bua.ban.bans import BanList
 from b2bua.sip.events import Event, RequestReceived, ResponseReceived, TransportFailed
 from b2bua.sip.flow import Flow
 from b2bua.sip.message import Response
@@ -248,6 +249,51 @@ class TestTurn:
         endpoint.end_of_turn()
         assert (user.events, wire.carried) == ([], [])
         assert endpoint.transactions.malformed == 1
+
+
+class TestBanned:
+    """docs/behaviour.md §1, 1."""
+
+    @on_loop
+    async def test_message_is_dropped_without_an_answer_when_its_source_is_banned(self) -> None:
+        wire, user, bans = Wire(), User(), BanList()
+        user.endpoint = endpoint = WiredEndpoint(wire, sip.HERE, user)
+        endpoint.is_banned = bans.is_banned
+        bans.add(sip.PEER, wire.now + 10.0)
+        endpoint.receive(sip.request("OPTIONS", branch="z9hG4bKa"), sip.UDP)
+        endpoint.receive(b"rubbish", sip.UDP)
+        endpoint.receive(sip.request("OPTIONS", branch="z9hG4bKb"), Flow("udp", "198.51.100.8", 5060))
+        endpoint.end_of_turn()
+        assert [carried.target for carried in wire.carried] == ["198.51.100.8"]
+        assert len(user.events) == 1
+        assert (endpoint.banned, endpoint.transactions.malformed) == (2, 0)
+
+    @on_loop
+    async def test_message_is_answered_when_the_ban_is_over(self) -> None:
+        wire, user, bans = Wire(), User(), BanList()
+        user.endpoint = endpoint = WiredEndpoint(wire, sip.HERE, user)
+        endpoint.is_banned = bans.is_banned
+        bans.add(sip.PEER, wire.now + 10.0)
+        wire.advance(10.0)
+        endpoint.receive(sip.request("OPTIONS"), sip.UDP)
+        endpoint.end_of_turn()
+        assert [carried.label for carried in wire.carried] == ["200 OPTIONS"]
+        assert endpoint.banned == 0
+
+    @on_loop
+    async def test_stream_of_a_banned_source_is_not_answered(self) -> None:
+        bans = BanList()
+        async with opened("tcp://127.0.0.1:0") as (one, caller), opened("tcp://127.0.0.1:0") as (other, callee):
+            other.is_banned = bans.is_banned
+            bans.add("127.0.0.1", other.now() + 60.0)
+            flow = one.flow_to("tcp", "127.0.0.1", other.addresses[0].port)
+            assert flow is not None
+            one.transactions.send_request(sip.our_request("OPTIONS"), flow, one.now(), None)
+            one.end_of_turn()
+            async with asyncio.timeout(PATIENCE):
+                while not other.banned:  # noqa: ASYNC110 - what is looked at has no event
+                    await asyncio.sleep(0.01)
+            assert (caller.events, callee.events) == ([], [])
 
 
 class Owner:

@@ -1,0 +1,1 @@
+"""The registrar: where SIP users can be reached now."""
