@@ -80,7 +80,6 @@ CODES: Final = {
     "BUSY": "The called side is busy.",
     "CLI_BLOCKED": "A rule bars the caller's number.",
     "CLI_NOT_ALLOWED": "No rule allows the caller's number.",
-    "CODEC_NOT_ALLOWED": "No codec that was offered is permitted.",
     "DID_INACTIVE": "The number that was called is inactive.",
     "DID_LIMIT": "The channels of the number that was called are used up.",
     "DID_NOT_FOUND": "A carrier called a number that is none of ours.",
