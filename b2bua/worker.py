@@ -318,6 +318,7 @@ class Worker:
             "metrics": self._metrics,
             "drain": self._start_draining,
             "explain": self._explain,
+            "gateways": self._gateways,
         }
 
     def _ping(self, _: Message) -> Message:
@@ -330,6 +331,7 @@ class Worker:
             "draining": self._driver.is_draining,
             "live_up": self._live.is_up,
             "journal_waiting": self._journal.waiting,
+            "refusals_waiting": self._driver.refusals.waiting,
             "journal_limit": self._journal.limit,
             "ban_path": self._bans.path,
             "bans": len(self._bans.bans),
@@ -362,6 +364,9 @@ class Worker:
             self._driver.is_draining = True
             spawn(self._drain(float(request.get("seconds") or 0.0)), "drain")
         return {"calls": len(self._driver.calls)}
+
+    def _gateways(self, _: Message) -> Message:
+        return {"down": {str(gateway): seconds for gateway, seconds in self._driver.health.down().items()}}
 
     def _explain(self, request: Message) -> Message:
         try:

@@ -45,6 +45,11 @@ class RefusalCounter:
             second.shared.calls += 1
         return True
 
+    @property
+    def waiting(self) -> int:
+        """Shared records that are not written yet."""
+        return sum(second.shared is not None for second in self._seconds.values())
+
     def flush(self, now: float) -> None:
         """Write the shared records of seconds that are over; with an infinite time, all."""
         for key, second in list(self._seconds.items()):

@@ -13,6 +13,7 @@ Verbs of a SIP worker:
     unregister     sip_user_id                  -> removed: how many contacts the worker forgot
     metrics                                     -> samples: [[name, {label: value}, number], …]
     drain     seconds                           -> calls: how many are still up
+    gateways                                    -> down: {gateway id: seconds for which it has been down}
     explain   source, destination, …            -> worker, draining, revision, at, steps, candidates, decision, …
 
 A live call is an object with: call_id (UUID), worker, account (code), account_id, account_chain ([ids], the account

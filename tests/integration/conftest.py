@@ -18,5 +18,11 @@ def switch(_switch: Switch) -> Switch:
     """The switch with the demo data, idle, its gateways on `carrier_ports`."""
     wait_until(lambda: _switch.ask("ping")["calls"] == 0, "the calls of the test before to end")
     wait_until(lambda: not _switch.session_counters(), "their counters to go")
+    wait_until(lambda: _switch.ask("ping")["refusals_waiting"] == 0, "shared records of refusals to be written")
+    if _switch.ask("gateways")["down"]:
+        # A test before had no carriers. What moves is another gateway, of which nothing is known.
+        for step in ("+", "-"):
+            _switch.query(f"UPDATE gateway SET port = port {step} 1")
+            _switch.wait_for_configuration()
     _switch.forget_records()
     return _switch

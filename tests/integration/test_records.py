@@ -33,6 +33,8 @@ def small() -> Iterator[Switch]:
             SOFTSWITCH_CDR__JOURNAL_LIMIT=str(LIMIT),
             SOFTSWITCH_CDR__EXPORT_DIRECTORY=str(directory / "billing"),
             SOFTSWITCH_CDR__EXPORT_INTERVAL="1",
+            # The records of these tests are of refusals, each its own.
+            SOFTSWITCH_CALL__REFUSAL_ROWS="1000000",
         )
         try:
             switch.start()

@@ -258,7 +258,8 @@ class TestLimits:
         # While the burst lasts the bucket gains a token each tenth of a second.
         assert 10 <= statuses.count(200) <= 13
         assert statuses.count(503) == 100 - statuses.count(200)
-        refused = [r for r in switch.wait_for_records(100) if r["code"] == "CPS_LIMIT"]
+        wait_until(lambda: switch.recorded_calls() == 100, "records of 100 calls")
+        refused = [r for r in switch.records() if r["code"] == "CPS_LIMIT"]
         assert {(r["object"], r["q850_cause"]) for r in refused} == {("account DEMO0002", 42)}
 
     def test_next_call_is_refused_within_a_second_when_an_account_is_suspended(self, switch: Switch, run: Run) -> None:
@@ -343,7 +344,8 @@ class TestDigest:
         switch.query("UPDATE sip_user SET ha1_md5 = md5('demo1001:softswitch:secret') WHERE username = 'demo1001'")
         switch.wait_for_configuration()
         try:
-            challenged = run(exchange(switch, request("INVITE")))
+            # From no address of the demo's gateways, whose calls are for our DIDs.
+            challenged = run(exchange(switch, request("INVITE"), "127.0.0.20"))
             assert challenged.status == 407
             for secret, status in (("wrong", 407), ("secret", 486)):
                 challenge = Challenge.parse(challenged.headers.first("proxy-authenticate"))
@@ -361,7 +363,7 @@ class TestDigest:
 
     async def _call(self, switch: Switch, extra: str) -> int:
         async with agents(carrier_on(switch, refuse=486)):
-            return (await exchange(switch, request("INVITE", extra=extra, cseq=2))).status
+            return (await exchange(switch, request("INVITE", extra=extra, cseq=2), "127.0.0.20")).status
 
 
 class TestStopping:

@@ -57,7 +57,7 @@ def answers(agent: UserAgent) -> list[int]:
     return [message.status for message in received(agent) if isinstance(message, Response)]
 
 
-async def exchange(switch: Switch, text: str) -> Response:
+async def exchange(switch: Switch, text: str, source: str = "127.0.0.1") -> Response:
     """Send one request as a datagram and return the first answer that is not provisional."""
     loop = asyncio.get_running_loop()
     arrived: asyncio.Queue[bytes] = asyncio.Queue()
@@ -66,7 +66,7 @@ async def exchange(switch: Switch, text: str) -> Response:
         def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
             arrived.put_nowait(data)
 
-    transport, _ = await loop.create_datagram_endpoint(Client, ("127.0.0.1", 0))
+    transport, _ = await loop.create_datagram_endpoint(Client, (source, 0))
     try:
         port = transport.get_extra_info("sockname")[1]
         transport.sendto(text.replace("{port}", str(port)).encode(), ("127.0.0.1", switch.port))
