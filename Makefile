@@ -12,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet -c constraints.txt
 
-.PHONY: help run test test-all check fmt bench behaviour crash assets db clean
+.PHONY: help run test test-all check fmt bench behaviour crash fuzz assets db clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -56,6 +56,9 @@ ROUNDS ?= 20
 crash: $(VENV)/.dev ## Kill every process at random moments under load, ROUNDS times, and count what is lost
 	@.ci/packages sipp
 	@$(BIN)/python -m tests.support.crash --rounds $(ROUNDS)
+
+fuzz: $(VENV)/.dev ## Throw messages at the SIP parsers for a minute, or for ten with ARGS="--seconds 600"
+	@$(BIN)/python -m tests.fuzz.parser $(ARGS)
 
 db: $(VENV)/.run ## Open psql on the running database
 	@exec $(BIN)/python -c 'import os; from conf.embedded import database_url; from conf.embedded.postgresql import program_directory; from conf.loader import load; s = load(); os.execv(program_directory(s) / "psql", ["psql", database_url(s)])'

@@ -83,6 +83,7 @@ CODES: Final = {
     "DID_INACTIVE": "The number that was called is inactive.",
     "DID_LIMIT": "The channels of the number that was called are used up.",
     "DID_NOT_FOUND": "A carrier called a number that is none of ours.",
+    "DO_NOT_DISTURB": "The SIP user that was called wants no calls.",
     "LOSS_ROUTE": "Every carrier costs more than the account pays.",
     "NOT_REGISTERED": "The SIP user that was called is registered nowhere.",
     "NO_MEDIA": "Audio has to cross our machine, and nothing is there to carry it.",

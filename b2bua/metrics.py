@@ -19,6 +19,10 @@ METRICS: Final = {
     "softswitch_snapshot_revision": "Revision of the configuration in use",
     "softswitch_journal_bytes": "Size of the journal on disk",
     "softswitch_journal_waiting_bytes": "What of it is not in the database yet",
+    "softswitch_traces_total": "Calls whose messages were written",
+    "softswitch_traces_dropped_total": "Calls whose messages there was no room for",
+    "softswitch_hep_sent_total": "Copies of messages sent to the capture server",
+    "softswitch_hep_dropped_total": "Copies that it did not take, or was not there for",
     "softswitch_cpu_seconds_total": "Processor time of the worker, user and system",
     "softswitch_memory_bytes": "Most resident memory of the worker so far",
 }

@@ -18,15 +18,20 @@ import uvloop
 from b2bua.ban.firewall import Firewall
 from b2bua.ban.service import BanService
 from b2bua.call.authentication import Authenticator
+from b2bua.call.carrier_registration import CarrierRegistrations
 from b2bua.call.disposition import refusal
 from b2bua.call.driver import CallDriver
 from b2bua.call.forwarding import ForwardSigner
 from b2bua.call.identity import new_call_id
+from b2bua.call.ladder import WAITING_LIMIT
 from b2bua.call.recovery import end_lost, record_lost
 from b2bua.control.messages import CALLS_LIMIT, REGISTRATIONS_LIMIT, ControlError, Message
 from b2bua.control.server import ControlServer, Verb
+from b2bua.hep.packet import Place
+from b2bua.hep.sender import HEPSender
 from b2bua.live.admission import BEAT, Admission
 from b2bua.live.connection import LiveConnection, StoreAway
+from b2bua.live.lease import Leases
 from b2bua.metrics import Sample, process_samples
 from b2bua.policy.decision import AUTHENTICATE
 from b2bua.policy.explain import InvalidQuestion, Question, explain
@@ -35,7 +40,9 @@ from b2bua.policy.store import SnapshotStore
 from b2bua.registrar.service import Registrar
 from b2bua.registrar.store import BindingStore
 from b2bua.sip.digest import NonceMaker
+from b2bua.sip.flow import Flow
 from b2bua.tasks import spawn, stop_all
+from b2bua.transport.address import local_address
 from b2bua.transport.endpoint import Endpoint
 from cdr.errors import JournalLocked
 from cdr.journal import JournalWriter
@@ -44,11 +51,14 @@ from conf.database import connect_pool
 from conf.embedded.location import live_url, run_directory
 from conf.errors import ConfigurationError, ServerUnavailable
 from conf.ready import announce_ready
-from conf.secret import derive_key, load_secret
+from conf.secret import CARRIERS, Vault, derive_key, load_secret
 from conf.settings import Settings
 from rating.funds import funds_key, micros_up
 
 log = structlog.get_logger()
+
+_TRACE_LOOK: Final = 0.1
+"""Seconds between two looks for calls whose messages are to be written."""
 
 _POSTING_LOOK: Final = 0.5
 """Seconds between two looks at how far the writer has posted our journal."""
@@ -103,14 +113,18 @@ class Worker:
         self._journal: JournalWriter
         self._snapshots: SnapshotStore
         self._firewall: Firewall | None = None
+        self._hep: HEPSender | None = None
         self._bans: BanService
+        self._carrier_registrations: CarrierRegistrations
 
     async def start(self) -> None:
         """Start every part; calls are accepted at the end of it."""
         settings = self._settings
         pool = await connect_pool(settings, min_size=1, max_size=3)
         self._parts.callback(pool.terminate)
-        self._snapshots = SnapshotStore(pool, settings, self._configuration_changed)
+        self._snapshots = SnapshotStore(
+            pool, settings, self._configuration_changed, Vault(load_secret(settings), CARRIERS).open
+        )
         await self._snapshots.open()
         self._journal = self._open_journal()
         lost = self._journal.recover()
@@ -135,6 +149,9 @@ class Worker:
         spawn(self._load_registrations(), "registrations")
         spawn(self._write_refusals(), "refusals")
         spawn(self._keep_lease(), "lease")
+        spawn(self._write_traces(), "traces")
+        if self._hep is not None:
+            spawn(self._hep.run(), "hep")
         spawn(self._bans.run(), "bans")
         spawn(self._follow_posting(pool), "posting")
         spawn(SpaceWatch(self._journal, self._name).run(pool), "journal-space")
@@ -206,12 +223,31 @@ class Worker:
             Authenticator(nonces, self._bans.failed, self._bans.is_refused),
             ForwardSigner(derive_key(secret, "forward")),
         )
-        self._endpoint = Endpoint(settings.sip, self._driver)
+        self._endpoint = Endpoint(settings.sip, self._driver, settings.tls)
         self._driver.endpoint = self._endpoint
         self._endpoint.add_after_turn(self._live.flush)
         self._endpoint.is_banned = self._bans.is_banned
+        self._open_hep()
+        if self._driver.ladders.is_on:
+            self._endpoint.tap = self._driver.ladders.tap
         self._driver.bans = self._bans
+        leases = Leases(self._live, self._instance)
+        self._driver.carrier_registrations = self._carrier_registrations = CarrierRegistrations(
+            self._endpoint, leases, user_agent=settings.sip.user_agent
+        )
         self._driver.registrar = self._registrar
+
+    def _open_hep(self) -> None:
+        settings = self._settings
+        if settings.hep.url:
+            self._hep = HEPSender(settings.hep, settings.system.node, self._our_place)
+            self._driver.ladders.export_to(self._hep)
+            self._endpoint.add_after_turn(lambda: self._driver.ladders.export(self._endpoint.now(), time.time()))
+
+    def _our_place(self, flow: Flow) -> Place:
+        """Our own end of a flow."""
+        address = self._endpoint.addresses[flow.listener]
+        return local_address(flow.host) if address.is_wildcard else address.host, address.port
 
     def _live_answered(self) -> None:
         # Before the endpoint exists there is nobody to tell.
@@ -229,6 +265,7 @@ class Worker:
         while True:
             await asyncio.sleep(10.0)
             self._endpoint.close_idle()
+            self._endpoint.certificates.look()
 
     async def _load_registrations(self) -> None:
         await self._registrar.load()
@@ -249,6 +286,13 @@ class Worker:
             await asyncio.sleep(0.5)
             self._driver.refusals.flush(time.time())
             self._endpoint.end_of_turn()
+
+    async def _write_traces(self) -> None:
+        """Write the messages of calls that have been over for a moment."""
+        while True:
+            await asyncio.sleep(_TRACE_LOOK)
+            if self._driver.ladders.write_due(self._endpoint.now()):
+                self._journal.flush(time.time())
 
     # What was posted
 
@@ -287,11 +331,14 @@ class Worker:
         """End every call, wait a moment for the last answers, stop every part."""
         if hasattr(self, "_endpoint"):
             self._driver.is_draining = True
+            if hasattr(self, "_carrier_registrations"):
+                await self._carrier_registrations.close(GOODBYE)
             ended = self._driver.hang_up_all("DRAINING")
             if ended:
                 log.info("calls ended", calls=ended)
                 await asyncio.sleep(GOODBYE)
             self._driver.refusals.flush(math.inf)
+            self._driver.ladders.write_due(math.inf, WAITING_LIMIT)
             self._endpoint.end_of_turn()
         # Whoever uses the parts ends before them.
         await stop_all(1.0)
@@ -313,12 +360,14 @@ class Worker:
             "ping": self._ping,
             "calls": self._calls,
             "hangup": self._hang_up,
+            "trace": self._trace,
             "registrations": self._registrations,
             "unregister": self._unregister,
             "metrics": self._metrics,
             "drain": self._start_draining,
             "explain": self._explain,
             "gateways": self._gateways,
+            "carrier_registrations": self._list_carrier_registrations,
         }
 
     def _ping(self, _: Message) -> Message:
@@ -352,6 +401,9 @@ class Worker:
             raise ControlError("hangup takes either call_id or account_id")
         return {"ended": self._driver.hang_up(call_id, account_id, "HANGUP_BY_OPERATOR")}
 
+    def _trace(self, request: Message) -> Message:
+        return {"trace": self._driver.ladders.find(str(request.get("name") or ""))}
+
     def _registrations(self, request: Message) -> Message:
         limit = min(int(request.get("limit") or 100), REGISTRATIONS_LIMIT)
         return self._registrar.registrations(self._snapshots.current, request.get("account_ids"), limit)
@@ -364,6 +416,9 @@ class Worker:
             self._driver.is_draining = True
             spawn(self._drain(float(request.get("seconds") or 0.0)), "drain")
         return {"calls": len(self._driver.calls)}
+
+    def _list_carrier_registrations(self, _: Message) -> Message:
+        return {"worker": self._name, "registrations": self._carrier_registrations.to_rows()}
 
     def _gateways(self, _: Message) -> Message:
         return {"down": {str(gateway): seconds for gateway, seconds in self._driver.health.down().items()}}
@@ -395,6 +450,10 @@ class Worker:
             ("softswitch_snapshot_revision", {}, self._snapshots.current.revision),
             ("softswitch_journal_bytes", {}, self._journal.size()),
             ("softswitch_journal_waiting_bytes", {}, self._journal.waiting),
+            ("softswitch_traces_total", {}, driver.ladders.written),
+            ("softswitch_traces_dropped_total", {}, driver.ladders.dropped),
+            ("softswitch_hep_sent_total", {}, self._hep.sent if self._hep else 0),
+            ("softswitch_hep_dropped_total", {}, self._hep.dropped if self._hep else 0),
             *process_samples(),
         ]
         for code, count in driver.counts.items():

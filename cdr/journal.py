@@ -7,6 +7,7 @@ cut short fails its check and is the end. Kinds of lines:
     {"kind": "answered", "record": …, "levels": …, "dialogs": …}  a call is up; repeated at the head of a new segment
     {"kind": "funded", "call_id": …, "attempt": …, "seconds": …}  its funds now pay so many seconds from the answer on
     {"kind": "cdr", "record": …, "charges": …}                    an attempt has ended
+    {"kind": "trace", "call_id": …, "received_at": …, "messages": …}  the SIP messages of a call that is over
 
 `append` collects, `flush` writes what was collected with one write(2), and a thread syncs it to disk at most
 `sync_interval` later. The writer process follows (`read_lines`) and removes segments that it has committed.
@@ -112,7 +113,7 @@ def calls_up(directory: Path) -> list[dict[str, Any]]:
     if not numbers:
         return []
     for _, line in read_lines(segment_path(directory, numbers[-1]), 0, sys.maxsize):
-        if line["kind"] == "segment":
+        if line["kind"] in ("segment", "trace"):
             continue
         if line["kind"] == "funded":
             call = up.get((line["call_id"], line["attempt"]))
@@ -230,6 +231,13 @@ class JournalWriter:
     def append(self, line: dict[str, Any]) -> None:
         """Collect a line for the next `flush`."""
         self._buffer.append(encode_line(line))
+
+    def append_trace(self, line: dict[str, Any]) -> bool:
+        """Collect the messages of a call, if there is plenty of room; records need what there is otherwise."""
+        if self._is_refused or 0 < self.limit <= 2 * self.waiting:
+            return False
+        self.append(line)
+        return True
 
     def flush(self, now: float) -> None:
         """Write what was collected; it survives the end of this process from now on.

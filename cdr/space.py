@@ -38,6 +38,7 @@ class SpaceWatch:
         self._segment = 0
         self._offset = 0
         self._warned_at: float | None = None
+        self._told_full = False
 
     async def run(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         """Look until cancelled."""
@@ -65,10 +66,13 @@ class SpaceWatch:
         if not limit or waiting < WARN_ABOVE * limit:
             self._warned_at = None
             return
-        if self._warned_at is not None and now - self._warned_at < _WARN_INTERVAL:
+        is_full = waiting >= limit
+        # That calls are refused now is told at once, however lately the first half was.
+        is_news = is_full and not self._told_full
+        if self._warned_at is not None and now - self._warned_at < _WARN_INTERVAL and not is_news:
             return
-        self._warned_at = now
-        if waiting >= limit:
+        self._warned_at, self._told_full = now, is_full
+        if is_full:
             log.error("journal is at its limit, new calls are refused", waiting_bytes=waiting, limit_bytes=limit)
         else:
             log.warning("journal waits for the database", waiting_bytes=waiting, limit_bytes=limit)

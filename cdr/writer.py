@@ -2,7 +2,8 @@
 
 A batch is copied into staging tables; rows that the database has already are left out, and only those that went in are
 charged and debited. The position in the journal moves in the same transaction, so a crash repeats nothing and skips
-nothing. A row that the database refuses is kept in a file beside the journal and named in the log.
+nothing. A row that the database refuses is kept in a file beside the journal and named in the log. The messages of
+calls (`cdr.trace`) go with the rows; what is refused of them is only named.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from cdr.export import POSTING_LOCK, exported_up_to
 from cdr.journal import encode_line, is_locked, read_lines, segment_path, segments, waiting_bytes
 from cdr.record import COLUMNS, moment, to_row
 from cdr.retention import drop_old
+from cdr.trace import to_row as to_trace_row
 from rating.errors import UnknownAccount
 from rating.ledger import Usage, post_usage, take_back_expired_credit
 
@@ -67,6 +69,13 @@ _POST: Final = f"""
     GROUP BY account_id, currency ORDER BY account_id
 """  # noqa: S608
 
+_TRACE: Final = """
+    INSERT INTO call_trace (call_id, received_at, messages) VALUES ($1, $2, $3::text::jsonb) ON CONFLICT DO NOTHING
+"""
+
+BATCH_BYTES: Final = 16 * 1024 * 1024
+"""A batch ends once it has so much of the journal: traces are long."""
+
 _BEAT: Final = """
     INSERT INTO cdr_writer (name, beat_at, backlog_bytes) VALUES ($1, now(), $2)
     ON CONFLICT (name) DO UPDATE SET beat_at = excluded.beat_at, backlog_bytes = excluded.backlog_bytes
@@ -89,10 +98,18 @@ class Batch:
 
     rows: list[list[Any]] = field(default_factory=list)
     charges: list[list[Any]] = field(default_factory=list)
+    traces: list[tuple[Any, ...]] = field(default_factory=list)
     lines: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, line: dict[str, Any]) -> None:
-        """Take a `cdr` line."""
+        """Take a line; of most kinds nothing is left to do."""
+        if line["kind"] == "cdr":
+            self._add_record(line)
+        elif line["kind"] == "trace":
+            self.traces.append(to_trace_row(line))
+            self.lines.append(line)
+
+    def _add_record(self, line: dict[str, Any]) -> None:
         record = line["record"]
         call_id = uuid.UUID(record["call_id"])
         row = to_row(record)
@@ -157,8 +174,9 @@ class JournalFollower:
         batch, offset, lines = Batch(), self._offset, 0
         for behind, line in read_lines(segment_path(self._directory, self._segment), offset, self._limit):
             offset, lines = behind, lines + 1
-            if line["kind"] == "cdr":
-                batch.add(line)
+            batch.add(line)
+            if offset - self._offset >= BATCH_BYTES:
+                break
         return batch, offset, lines
 
     async def _next_segment(self, connection: asyncpg.Connection, numbers: list[int]) -> int:
@@ -202,6 +220,9 @@ class JournalFollower:
             await self._post(connection, Batch(), segment, offset)
 
     def _keep(self, line: dict[str, Any], error: Exception) -> None:
+        if line["kind"] == "trace":
+            log.warning("messages of a call refused by the database", call_id=line["call_id"], error=str(error))
+            return
         path = self._directory / "refused.journal-lines"
         log.error("record refused by the database", call_id=line["record"]["call_id"], error=str(error), kept=str(path))
         with path.open("ab") as file:
@@ -219,6 +240,8 @@ class JournalFollower:
                 debits = await connection.fetch(_POST)
                 usages = [Usage(row["account_id"], row["amount"], row["currency"], row["calls"]) for row in debits]
                 await post_usage(connection, usages)
+            if batch.traces:
+                await connection.executemany(_TRACE, batch.traces)
             if segment is not None:
                 await connection.execute(
                     'INSERT INTO journal_position (worker, segment, "offset") VALUES ($1, $2, $3)'

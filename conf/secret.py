@@ -1,16 +1,27 @@
-"""The system's secret: a key file of mode 0600 in the data directory, from which every other key is derived."""
+"""The system's secret: a key file of mode 0600 in the data directory, from which every other key is derived.
 
+Secrets that must be read back, such as those of carriers, are kept in the database encrypted with a key of it.
+"""
+
+import base64
 import hmac
 import os
 import secrets
 from pathlib import Path
+from typing import Final
 
 from conf.errors import ConfigurationError
 from conf.settings import Settings
 
+CARRIERS: Final = "carriers"
+"""Purpose of the key that secrets of gateways are encrypted with."""
+
+_VERSION: Final = "1."
+_NONCE_SIZE: Final = 12
+
 
 class UnreadableSecret(ConfigurationError):
-    """The key file is missing its content, or others may read it."""
+    """The key file is missing its content, or others may read it; or what was encrypted is not for this key."""
 
 
 def load_secret(settings: Settings) -> bytes:
@@ -46,3 +57,40 @@ def load_secret(settings: Settings) -> bytes:
 def derive_key(secret: bytes, purpose: str) -> bytes:
     """A key for one purpose."""
     return hmac.digest(secret, purpose.encode(), "sha256")
+
+
+class Vault:
+    """Encrypts short texts (AES-256-GCM, NIST SP 800-38D) and reads them back.
+
+    Args:
+        secret: The system's.
+        purpose: What they are for: a text of one purpose cannot be read as one of another.
+    """
+
+    def __init__(self, secret: bytes, purpose: str) -> None:
+        # Programs that encrypt nothing need not wait for it.
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        self._purpose = purpose.encode()
+        self._cipher = AESGCM(derive_key(secret, f"vault {purpose}"))
+
+    def seal(self, text: str) -> str:
+        """Encrypt; the same text looks different each time."""
+        nonce = os.urandom(_NONCE_SIZE)
+        return _VERSION + base64.b64encode(nonce + self._cipher.encrypt(nonce, text.encode(), self._purpose)).decode()
+
+    def open(self, sealed: str) -> str:
+        """Decrypt.
+
+        Raises:
+            UnreadableSecret: it was encrypted with another key file or for another purpose, or was changed.
+        """
+        from cryptography.exceptions import InvalidTag
+
+        try:
+            if not sealed.startswith(_VERSION):
+                raise ValueError(sealed[: len(_VERSION)])
+            data = base64.b64decode(sealed.removeprefix(_VERSION), validate=True)
+            return self._cipher.decrypt(data[:_NONCE_SIZE], data[_NONCE_SIZE:], self._purpose).decode()
+        except (ValueError, InvalidTag):
+            raise UnreadableSecret("a secret in the database was not encrypted with this system's secret.key") from None

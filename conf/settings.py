@@ -60,7 +60,10 @@ class LiveSettings:
 class SIPSettings:
     """[sip]: listeners and the SIP stack."""
 
-    listen: tuple[str, ...] = setting(("udp://0.0.0.0:5060", "tcp://0.0.0.0:5060"), "Listening addresses")
+    listen: tuple[str, ...] = setting(
+        ("udp://0.0.0.0:5060", "tcp://0.0.0.0:5060"),
+        "Listening addresses, udp, tcp, tls, ws or wss; ?advertise=host:port after one: what peers are shown for it",
+    )
     advertise: str = setting(
         "", "Host name or address to show instead of our own; empty: chosen by the route to the peer"
     )
@@ -71,8 +74,38 @@ class SIPSettings:
     user_agent: str = setting("softswitch", "Server and User-Agent header; empty: none")
     receive_buffer: int = setting(8 * 1024 * 1024, "Socket receive buffer asked for", unit="bytes")
     trying_after: float = setting(0.15, "100 Trying is sent when an INVITE has had no answer for so long", unit="s")
+    session_timer: int = setting(
+        1800, "Sessions are refreshed in so long, or their calls end (RFC 4028); 0: only where the peer asks", unit="s"
+    )
     t1: float = setting(0.5, "Round-trip estimate T1 of RFC 3261", unit="s")
     max_calls: int = setting(20_000, "Calls in progress per worker; more are refused with OVERLOAD")
+    max_connections: int = setting(10_000, "Open connections per worker; more are closed as they come")
+    connect_timeout: float = setting(4.0, "Longest wait for a connection that we make, TLS included", unit="s")
+    idle_close: float = setting(600.0, "A connection is closed after so long without a message", unit="s")
+    keep_alive: float = setting(
+        0.0, "A silent connection that we made is sent two line ends so often (RFC 5626); 0: never", unit="s"
+    )
+    websocket_origins: tuple[str, ...] = setting(
+        (), "Web pages that may connect by WebSocket, https://example.com; empty: all"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TLSSettings:
+    """[tls]: certificates of SIP over TLS and secure WebSocket."""
+
+    certificate: str = setting("", "PEM file of our certificate and those between it and its root; empty: none")
+    key: str = setting("", "PEM file of its key, without a password; empty: the same file")
+    ca: str = setting("", "PEM file of the authorities that may issue peers' certificates; empty: those of the system")
+    client: str = setting("none", "Certificates of those who connect to us", choices=("none", "optional", "required"))
+    verify: str = setting(
+        "name",
+        "What those show that we connect to, gateways aside, which have their own",
+        choices=("name", "chain", "none"),
+    )
+    wildcards: bool = setting(
+        False, "Whether *.example.com in a certificate names every host right below; RFC 5922 says no"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +153,24 @@ class CDRSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TraceSettings:
+    """[trace]: the SIP messages of calls."""
+
+    messages: int = setting(40, "Most messages of a call that are kept, the first and the last; 0: none, and no traces")
+    bodies: bool = setting(False, "Keep the bodies of messages too, without the keys of media")
+    share: float = setting(0.01, "Share of the answered calls whose messages are written; of the others, all are")
+
+
+@dataclass(frozen=True, slots=True)
+class HEPSettings:
+    """[hep]: copies of all SIP messages for a capture server such as Homer."""
+
+    url: str = setting("", "udp:// or tcp://host:port of the capture server; empty: nothing is sent")
+    capture_id: int = setting(2001, "Number of this machine as the capture server knows it")
+    node: str = setting("", "Its name there; empty: that of [system] node")
+
+
+@dataclass(frozen=True, slots=True)
 class PanelSettings:
     """[panel]: the web panel."""
 
@@ -138,7 +189,10 @@ class Settings:
     database: DatabaseSettings = field(default_factory=DatabaseSettings)
     live: LiveSettings = field(default_factory=LiveSettings)
     sip: SIPSettings = field(default_factory=SIPSettings)
+    tls: TLSSettings = field(default_factory=TLSSettings)
     ban: BanSettings = field(default_factory=BanSettings)
     call: CallSettings = field(default_factory=CallSettings)
     cdr: CDRSettings = field(default_factory=CDRSettings)
+    trace: TraceSettings = field(default_factory=TraceSettings)
+    hep: HEPSettings = field(default_factory=HEPSettings)
     panel: PanelSettings = field(default_factory=PanelSettings)

@@ -13,6 +13,7 @@ from admin.format import parse_input_time
 from admin.paging import KeyParts, Page, PageRequest, make_page
 from admin.scope import Scope
 from admin.stores.reading import Pool, reading
+from cdr.trace import TracedMessage, read_messages
 
 KEY: Final[KeyParts] = (datetime.fromisoformat, UUID, int)
 """Parts of a cursor: received_at, call_id, attempt."""
@@ -164,7 +165,7 @@ _DETAIL: Final = """
            cdr.a_call_id, cdr.b_call_id, cdr.source_received, cdr.source_sent, cdr.destination_received,
            cdr.destination_sent, cdr.a_address, cdr.a_transport, cdr.a_user_agent, cdr.b_address, cdr.b_transport,
            cdr.b_user_agent, cdr.sip_code, cdr.q850_cause, cdr.code, cdr.object, cdr.ended_by, cdr.reason,
-           cdr.codecs_offered, cdr.codec_used, cdr.media_mode, cdr.gross, cdr.currency,
+           cdr.codecs_offered, cdr.codec_used, cdr.media_mode, cdr.gross, cdr.currency, cdr.kind,
            account.code AS account, account.name AS account_name, account.decimals,
            carrier.code AS carrier, carrier.name AS carrier_name, gateway.name AS gateway, route.name AS route
     FROM cdr
@@ -200,6 +201,8 @@ _ATTEMPTS: Final = """
     LIMIT 50
 """
 
+_TRACE: Final = "SELECT messages FROM call_trace WHERE call_id = $1 AND received_at = $2"
+
 HIGHEST_LEVEL: Final = 1000
 """More levels than any chain of accounts has."""
 
@@ -212,10 +215,12 @@ class RecordDetail:
     charges: list[Mapping[str, Any]]
     attempts: list[Mapping[str, Any]]
     """Every attempt of the call, for staff."""
+    messages: list[TracedMessage]
+    """The SIP messages of the call, as far as they were kept and may be seen."""
 
 
 async def find_record(
-    pool: Pool, scope: Scope, call_id: UUID, attempt: int, *, money: bool, carrier_cost: bool
+    pool: Pool, scope: Scope, call_id: UUID, attempt: int, *, money: bool, carrier_cost: bool, carriers: bool
 ) -> RecordDetail:
     """Load a record.
 
@@ -226,6 +231,7 @@ async def find_record(
         attempt: Which of its attempts.
         money: Whether to load what the accounts pay.
         carrier_cost: Whether to load what the carrier costs.
+        carriers: Whether to load the messages of carriers.
 
     Raises:
         NotFound: no such record, or not in scope.
@@ -238,7 +244,16 @@ async def find_record(
         lowest, highest = _visible_levels(scope, list(fields["account_chain"]), money, carrier_cost)
         charges = await connection.fetch(_CHARGES, call_id, attempt, fields["received_at"], lowest, highest)
         attempts = await connection.fetch(_ATTEMPTS, call_id) if is_staff else []
-    return RecordDetail(dict(fields), [dict(row) for row in charges], [dict(row) for row in attempts])
+        trace = await connection.fetchval(_TRACE, call_id, fields["received_at"])
+    messages = _visible_messages(trace, is_incoming=fields["kind"] == "incoming", carriers=carriers)
+    return RecordDetail(dict(fields), [dict(row) for row in charges], [dict(row) for row in attempts], messages)
+
+
+def _visible_messages(trace: str | None, *, is_incoming: bool, carriers: bool) -> list[TracedMessage]:
+    """Messages that may be seen: those of the caller alone where carriers are hidden, none where one is the caller."""
+    if trace is None or (is_incoming and not carriers):
+        return []
+    return [each for each in read_messages(trace) if carriers or each.leg != "b"]
 
 
 def _visible_levels(scope: Scope, chain: list[int], money: bool, carrier_cost: bool) -> tuple[int, int]:

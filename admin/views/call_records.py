@@ -7,6 +7,7 @@ from aiohttp import web
 from admin import render, signalling
 from admin.errors import NotFound
 from admin.keys import POOL, USER
+from admin.ladder import make_ladder
 from admin.paging import page_request
 from admin.permissions import Permission
 from admin.stores.records import KEY, RecordFilter, find_record, list_records
@@ -24,7 +25,7 @@ async def show_list(request: web.Request) -> web.StreamResponse:
 
 
 async def show_detail(request: web.Request) -> web.StreamResponse:
-    """Show one record with its charges."""
+    """Show one record with its charges and messages."""
     user = request[USER]
     try:
         call_id, attempt = UUID(request.match_info["call_id"]), int(request.match_info["attempt"])
@@ -37,6 +38,12 @@ async def show_detail(request: web.Request) -> web.StreamResponse:
         attempt,
         money=user.may(Permission.MONEY_READ),
         carrier_cost=user.may(Permission.CARRIER_COST_READ),
+        carriers=user.may(Permission.CARRIERS_READ),
     )
-    context = {"record": record.fields, "charges": record.charges, "attempts": record.attempts}
+    context = {
+        "record": record.fields,
+        "charges": record.charges,
+        "attempts": record.attempts,
+        "ladder": make_ladder(record.messages),
+    }
     return await render.page(request, "call_records/detail", context)

@@ -5,7 +5,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Final
 
-from b2bua.call.leg import CalleeLeg, CallerLeg, Leg
+from b2bua.call.exchange import METHODS, OFFERING
+from b2bua.call.leg import SDP, CalleeLeg, CallerLeg, Leg
 from b2bua.sip.events import (
     AckReceived,
     CancelReceived,
@@ -15,15 +16,16 @@ from b2bua.sip.events import (
     TransportFailed,
 )
 from b2bua.sip.events import Event as SIPEvent
-from b2bua.sip.flow import Flow
+from b2bua.sip.flow import Flow, Trust
 from b2bua.sip.message import Request, Response
 from b2bua.sip.reason import format_reason
 from b2bua.sip.transactions import ServerTransaction
+from b2bua.sip.uri import join_host_port
 from b2bua.transport.endpoint import Endpoint, EndpointUser, new_token
-from conf.settings import SIPSettings
+from conf.settings import SIPSettings, TLSSettings
 
 SESSION: Final = (
-    "v=0\r\no=- 1 1 IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\n"
+    "v=0\r\no=- 1 1 IN {family} {host}\r\ns=-\r\nc=IN {family} {host}\r\nt=0 0\r\n"
     "m=audio 40000 RTP/AVP 8 0 101\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\n"
     "a=rtpmap:101 telephone-event/8000\r\n"
 )
@@ -58,8 +60,8 @@ class Trace:
 class _TracedEndpoint(Endpoint):
     """An endpoint that notes what comes and goes."""
 
-    def __init__(self, settings: SIPSettings, user: EndpointUser, trace: Trace) -> None:
-        super().__init__(settings, user)
+    def __init__(self, settings: SIPSettings, user: EndpointUser, trace: Trace, tls: TLSSettings) -> None:
+        super().__init__(settings, user, tls)
         self._trace = trace
 
     def receive(self, data: bytes, flow: Flow) -> None:
@@ -78,13 +80,16 @@ class UserAgent(EndpointUser):
     Args:
         host: Address to listen on.
         port: Port; 0: any.
-        transport: udp or tcp.
+        transport: udp, tcp, tls, ws or wss.
     """
+
+    tls = TLSSettings()
+    """Its certificate, where the transport needs one."""
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0, transport: str = "udp") -> None:
         self.trace = Trace()
         self.host = host
-        self._settings = SIPSettings(listen=(f"{transport}://{host}:{port}",), user_agent="")
+        self._settings = SIPSettings(listen=(f"{transport}://{join_host_port(host, port)}",), user_agent="")
         self.endpoint: Endpoint
         self.leg: Leg | None = None
         self.is_answered = asyncio.Event()
@@ -98,7 +103,7 @@ class UserAgent(EndpointUser):
         Raises:
             PortTaken: somebody else does.
         """
-        self.endpoint = _TracedEndpoint(self._settings, self, self.trace)
+        self.endpoint = _TracedEndpoint(self._settings, self, self.trace, self.tls)
         await self.endpoint.open()
         self.endpoint.start()
 
@@ -115,7 +120,7 @@ class UserAgent(EndpointUser):
     @property
     def session(self) -> bytes:
         """Our session description."""
-        return SESSION.format(host=self.host).encode()
+        return SESSION.format(host=self.host, family="IP6" if ":" in self.host else "IP4").encode()
 
     def hang_up(self) -> None:
         """End the call."""
@@ -149,6 +154,8 @@ class UserAgent(EndpointUser):
             self.invited(transaction, request, flow)
         elif request.method == "BYE" and self.leg is not None and self.leg.dialog is not None:
             self.leg.receive_bye(transaction, request)
+        elif request.method in METHODS and self.leg is not None and self.leg.dialog is not None:
+            self.leg.receive_request(transaction, request)
         else:
             status = 200 if request.method == "OPTIONS" else 481
             response = Response.to(request, status, new_token())
@@ -183,11 +190,26 @@ class UserAgent(EndpointUser):
         """The other side ended the call."""
         self.is_ended.set()
 
+    def request_received(self, leg: Leg, transaction: ServerTransaction, request: Request) -> None:
+        """A request within the dialog: agree to it, with the same session as before."""
+        response = Response.to(request, 200, body=self.session if request.method in OFFERING else b"")
+        assert leg.dialog is not None
+        response.headers["contact"] = [leg.dialog.contact]
+        if response.body:
+            response.headers["content-type"] = [SDP]
+        self.endpoint.transactions.send_response(transaction, response, self.endpoint.now())
+
+    def ack_received(self, leg: Leg, request: Request) -> bool:
+        """The ACK of a 2xx within the dialog is as good as any."""
+        return False
+
 
 class Caller(UserAgent):
     """Calls a number."""
 
-    def call(self, number: str, source: str, host: str, port: int, transport: str = "udp") -> None:
+    def call(
+        self, number: str, source: str, host: str, port: int, transport: str = "udp", *, trust: Trust | None = None
+    ) -> None:
         """Send the INVITE to a switch.
 
         Args:
@@ -195,13 +217,15 @@ class Caller(UserAgent):
             source: Our number.
             host: The switch's address.
             port: Its port.
-            transport: udp or tcp.
+            transport: udp, tcp, tls, ws or wss.
+            trust: What its certificate has to show; for WebSocket it has to be there.
         """
-        flow = self.endpoint.flow_to(transport, host, port)
+        flow = self.endpoint.flow_to(transport, host, port, trust=trust)
         assert flow is not None
         leg = self.leg = CalleeLeg(self.endpoint, flow, self, "")
-        to = f"sip:{number}@{host}:{port}"
-        leg.send_invite(to, f"<sip:{source}@{self.host}:{self.port}>", f"<{to}>", 70, self.session)
+        to = f"sip:{number}@{join_host_port(host, port)}"
+        here = join_host_port(self.host, self.port)
+        leg.send_invite(to, f"<sip:{source}@{here}>", f"<{to}>", 70, self.session)
         self.endpoint.end_of_turn()
 
     def cancel(self) -> None:

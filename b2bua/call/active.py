@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from b2bua.call import effects as do
+from b2bua.call.branches import Branches
+from b2bua.call.caller_identity import CallerIdentity, present
 from b2bua.call.controller import Call, State
 from b2bua.call.disposition import Disposition
 from b2bua.call.events import (
@@ -27,16 +28,22 @@ from b2bua.call.events import (
     Side,
     TimerExpired,
 )
+from b2bua.call.exchange import OFFERING, Exchange
 from b2bua.call.forwarding import HEADER as FORWARD_HEADER
-from b2bua.call.leg import NOBODY, CalleeLeg, CallerLeg, Leg
+from b2bua.call.leg import ALLOW, NOBODY, CalleeLeg, CallerLeg, Leg
+from b2bua.call.session_keeper import SessionKeeper
+from b2bua.call.session_timer import request_headers
 from b2bua.live.admission import Outcome, Refusal, Shortage
 from b2bua.policy.decision import Attempt, Contact, Decision
+from b2bua.sip.digest_client import DigestClient
 from b2bua.sip.flow import Flow
-from b2bua.sip.message import Response
+from b2bua.sip.headers import Headers
+from b2bua.sip.message import Request, Response
 from b2bua.sip.reason import q850_cause
 from b2bua.sip.timers import Timer
+from b2bua.sip.transactions import ServerTransaction
 from b2bua.sip.uri import escape_user, join_host_port
-from b2bua.transport.endpoint import TimerOwner
+from b2bua.transport.endpoint import TimerOwner, new_token
 from cdr.record import CARRIER_LEVEL, AttemptRecord, Level, finish
 from media.sdp import audio_codecs, filter_codecs, replace_origin
 from rating.charge import charge
@@ -44,9 +51,6 @@ from rating.funds import micros_up
 
 if TYPE_CHECKING:
     from b2bua.call.driver import CallDriver
-
-
-ANONYMOUS: Final = '"Anonymous" <sip:anonymous@anonymous.invalid>'
 
 
 class ActiveCall(TimerOwner):
@@ -64,8 +68,10 @@ class ActiveCall(TimerOwner):
     """
 
     __slots__ = (
+        "_branches",
         "_chain_prices",
         "_driver",
+        "_exchanges",
         "_funded",
         "_holds",
         "_max_forwards",
@@ -74,6 +80,7 @@ class ActiveCall(TimerOwner):
         "_priced",
         "_privacy",
         "_session_id",
+        "_sessions",
         "_timer",
         "call",
         "call_id",
@@ -112,6 +119,9 @@ class ActiveCall(TimerOwner):
         """Seconds that they pay, from the answer on."""
         chain = decision.account.chain if decision.account is not None else ()
         prices = {price.account.id: price for price in decision.levels}
+        self._exchanges: list[Exchange] = []
+        self._branches = Branches()
+        self._sessions = SessionKeeper(self, driver.session_timer)
         self._chain_prices = [prices.get(account.id) for account in chain]
         """What each account of the chain pays; None: nothing."""
         self._priced: list[Level] = []
@@ -135,7 +145,7 @@ class ActiveCall(TimerOwner):
 
     def callee_responded(self, leg: CalleeLeg, response: Response) -> None:
         """An answer to our INVITE came."""
-        if leg is not self.callee:
+        if leg not in self._branches.legs:
             return
         status = response.status
         if status < 200:
@@ -144,15 +154,26 @@ class ActiveCall(TimerOwner):
         elif status < 300:
             self._callee_answered(leg, response)
         else:
-            self.record.sip_code = status
-            self.handle(AttemptFailed(status, q850_cause(response.headers)))
+            self._branch_failed(leg, status, q850_cause(response.headers))
+
+    def _branch_failed(self, leg: CalleeLeg, status: int, cause: int | None, code: str = "") -> None:
+        whole = self._branches.fail(leg, status, cause, code)
+        if whole is not None:
+            self.record.sip_code = whole[0]
+            self.handle(AttemptFailed(*whole))
 
     def _callee_answered(self, leg: CalleeLeg, response: Response) -> None:
         body = self._permitted(response.body)
         if body is None:
             leg.refuse_answer(65, "CODEC_NOT_ALLOWED")
-            self.handle(AttemptFailed(0, None, "CODEC_NOT_ALLOWED"))
+            self._branch_failed(leg, 0, None, "CODEC_NOT_ALLOWED")
             return
+        self._branches.win(leg)
+        self.callee = leg
+        assert leg.dialog is not None
+        self.record.b_call_id, self.record.b_transport = leg.dialog.call_id, leg.flow.transport
+        self.record.b_address = join_host_port(leg.flow.host, leg.flow.port)
+        self._sessions.begin_as_uac(leg, response, self._as_ours(self._offer, leg))
         self.record.codec_used = next(iter(audio_codecs(body)), "")
         self.record.b_user_agent = response.headers.first("server") or response.headers.first("user-agent")
         self.handle(Answered(self._as_ours(body, self.caller)))
@@ -175,13 +196,89 @@ class ActiveCall(TimerOwner):
 
     def callee_unreachable(self, leg: CalleeLeg, code: str) -> None:
         """No answer will come."""
-        if leg is self.callee:
+        if leg in self._branches.legs:
             self._note_silence()
-            self.handle(AttemptFailed(0, None, code))
+            self._branch_failed(leg, 0, None, code)
 
     def leg_hung_up(self, leg: Leg, cause: int | None) -> None:
         """A BYE came."""
         self.handle(HungUp(Side.CALLER if leg is self.caller else Side.CALLEE, cause))
+
+    # Requests within the dialogs
+
+    def request_received(self, leg: Leg, transaction: ServerTransaction, request: Request) -> None:
+        """A request to be carried on to the other leg."""
+        far = self.callee if leg is self.caller else self.caller
+        if self.call.state != State.ANSWERED or far is None or far.dialog is None:
+            leg.answer_request(transaction, request, 481)
+            return
+        if request.method == "UPDATE" and not request.body:
+            # It refreshes this leg's session and changes nothing (RFC 4028 §7.4).
+            assert leg.dialog is not None
+            headers = {"contact": leg.dialog.contact, "allow": ALLOW, **self._sessions.answer_headers(leg, request)}
+            leg.answer_request(transaction, request, 200, headers)
+            return
+        if request.method in OFFERING and (refused := self._glare(leg)):
+            extra = {"retry-after": "1"} if refused == 500 else {}
+            leg.answer_request(transaction, request, refused, extra)
+            return
+        exchange = Exchange(self, leg, far, transaction, request)
+        self._exchanges.append(exchange)
+        exchange.begin()
+
+    def _glare(self, leg: Leg) -> int:
+        """Status that refuses another offer while one is under way (RFC 3261 §14.2, RFC 3311 §5.2); 0: none is."""
+        for exchange in self._exchanges:
+            if exchange.is_offering:
+                return 500 if exchange.near is leg else 491
+        return 491 if self.caller.is_unacknowledged else 0
+
+    def ack_received(self, leg: Leg, request: Request) -> bool:
+        """The ACK of an INVITE within the dialog, perhaps."""
+        for exchange in self._exchanges:
+            if exchange.near is leg and exchange.method == "INVITE" and exchange.request.cseq == request.cseq:
+                exchange.receive_ack(request)
+                return True
+        return False
+
+    def describe(self, body: bytes, towards: Leg, *, is_offer: bool) -> bytes | None:
+        """A session description within the dialog as a leg's peer should see it."""
+        permitted = filter_codecs(body, self._attempt.codecs, reorder=is_offer)
+        return None if permitted is None else self._as_ours(permitted, towards)
+
+    def exchanged(self, exchange: Exchange, body: bytes) -> dict[str, str]:
+        """The session goes on as the two sides have agreed."""
+        if not exchange.is_offering:
+            return {}
+        if exchange.request.body:
+            self.answered(body)
+        self._sessions.refreshed(exchange.far)
+        return self._sessions.answer_headers(exchange.near, exchange.request)
+
+    def answered(self, body: bytes) -> None:
+        """A session was agreed on."""
+        self.record.codec_used = next(iter(audio_codecs(body)), self.record.codec_used)
+
+    def session_headers(self, leg: Leg) -> dict[str, str]:
+        """Headers of a request that refreshes a leg's session."""
+        return self._sessions.request_headers(leg)
+
+    def is_exchanging(self) -> bool:
+        """Whether an offer is under way."""
+        return self.caller.is_unacknowledged or any(exchange.is_offering for exchange in self._exchanges)
+
+    def session_expired(self, leg: Leg) -> None:
+        """A side has not refreshed its session."""
+        self.dialog_is_gone(leg, "SESSION_EXPIRED")
+
+    def exchange_ended(self, exchange: Exchange) -> None:
+        """Nothing more comes of it."""
+        if exchange in self._exchanges:
+            self._exchanges.remove(exchange)
+
+    def dialog_is_gone(self, leg: Leg, text: str) -> None:
+        """A side knows nothing of the call any more."""
+        self.handle(HungUp(Side.CALLER if leg is self.caller else Side.CALLEE, 102, text))
 
     def on_timer(self, kind: int, now: float) -> None:
         """The call's timer ran out."""
@@ -331,15 +428,14 @@ class ActiveCall(TimerOwner):
             self.handle(CarrierAdmitted())
 
     def _contacts_found(self, contacts: list[Contact] | None) -> None:
-        """Where a SIP user is: at nothing, at one place, or at several, which are tried one after the other."""
-        attempt, attempts = self._attempt, self.decision.attempts
+        """Where a SIP user is: nowhere, at one place, or at several, which all ring."""
+        attempt = self._attempt
         if contacts is None:
             self.handle(CarrierRefused("LIVE_STORE_AWAY", "live store"))
         elif not contacts:
             self.handle(CarrierRefused("NOT_REGISTERED", attempt.gateway.name))
         else:
-            place = self.call.attempt
-            attempts[place : place + 1] = [replace(attempt, user=None, contact=contact) for contact in contacts]
+            attempt.contacts = contacts
             self.handle(CarrierAdmitted())
 
     def _admit_carrier_answered(self, outcome: Outcome) -> None:
@@ -368,10 +464,11 @@ class ActiveCall(TimerOwner):
         if attempt.carrier is not None:
             record.carrier_id, record.gateway_id = attempt.carrier.id, gateway.id
         record.source_sent, record.destination_sent = attempt.source, attempt.destination
-        flow, uri = self._place(attempt)
+        self._branches.begin()
+        places = self._places(attempt)
         offer = filter_codecs(self._offer, attempt.codecs) if self._offer else self._offer
-        if flow is None or offer is None:
-            self.handle(AttemptFailed(0, None, "TRANSPORT_FAILURE" if flow is None else "CODEC_NOT_ALLOWED"))
+        if not places or offer is None:
+            self.handle(AttemptFailed(0, None, "CODEC_NOT_ALLOWED" if places else "TRANSPORT_FAILURE"))
             return
         if attempt.carrier is not None and self.decision.kind != "emergency":
             if driver.health.is_down(gateway):
@@ -379,47 +476,68 @@ class ActiveCall(TimerOwner):
                 self.handle(AttemptFailed(0, None, "NO_RESPONSE"))
                 return
             driver.health.tried(gateway.id)
-        record.b_transport, record.b_address = flow.transport, join_host_port(flow.host, flow.port)
-        leg = self.callee = CalleeLeg(driver.endpoint, flow, self, driver.user_agent)
-        leg.gateway_id = gateway.id
-        caller = self._caller_value(attempt, flow)
-        to = f"<sip:{escape_user(attempt.destination)}@{record.b_address}>"
-        dialog = leg.send_invite(uri, caller, to, self._max_forwards, self._as_ours(offer, leg), self._extra(attempt))
-        record.b_call_id = dialog.call_id
+        legs = [CalleeLeg(driver.endpoint, place.flow, self, driver.user_agent) for place in places]
+        for leg in legs:
+            leg.gateway_id = gateway.id
+            self._branches.add(leg)
+        self.callee = legs[0]
+        for leg, place in zip(legs, places, strict=True):
+            self._invite(leg, place, attempt, offer)
 
-    def _place(self, attempt: Attempt) -> tuple[Flow | None, str]:
-        """Where an attempt's INVITE goes, and its Request-URI."""
+    def _invite(self, leg: CalleeLeg, place: Contact, attempt: Attempt, offer: bytes) -> None:
+        record, gateway = self.record, attempt.gateway
+        if gateway.login is not None:
+            leg.proof = DigestClient(gateway.login.username, gateway.login.secret, new_token)
+        who = self._identity(attempt, leg.flow)
+        address = join_host_port(leg.flow.host, leg.flow.port)
+        to = f"<sip:{escape_user(attempt.destination)}@{address}>"
+        extra = who.headers | self._extra(attempt, place)
+        dialog = leg.send_invite(place.uri, who.caller, to, self._max_forwards, self._as_ours(offer, leg), extra)
+        self._driver.ladders.join(self.call_id, dialog.call_id)
+        if leg is self.callee:
+            record.b_call_id, record.b_transport, record.b_address = dialog.call_id, leg.flow.transport, address
+
+    def _places(self, attempt: Attempt) -> list[Contact]:
+        """Where an attempt's INVITEs go."""
         endpoint, gateway = self._driver.endpoint, attempt.gateway
-        if attempt.contact is not None:
-            return attempt.contact.flow, attempt.contact.uri
+        if attempt.contacts:
+            return attempt.contacts
         if attempt.kind == "forward":
             flow: Flow | None = endpoint.flow_to_self()
         else:
-            flow = endpoint.flow_to(gateway.transport, gateway.host, gateway.port)
+            flow = endpoint.flow_to(gateway.transport, gateway.host, gateway.known_port)
         if flow is None:
-            return None, ""
+            return []
         transport = "" if flow.transport == "udp" else f";transport={flow.transport}"
         address = join_host_port(flow.host, flow.port)
-        return flow, f"sip:{escape_user(attempt.destination)}@{address}{transport}"
+        return [Contact(f"sip:{escape_user(attempt.destination)}@{address}{transport}", flow)]
 
-    def _caller_value(self, attempt: Attempt, flow: Flow) -> str:
-        if self._privacy:
-            return ANONYMOUS  # RFC 3323 §4.1.1.3
-        return f"<sip:{escape_user(attempt.source)}@{self._driver.endpoint.sent_by(flow)}>"
+    def _identity(self, attempt: Attempt, flow: Flow) -> CallerIdentity:
+        request = self.caller.request
+        return present(
+            attempt.source,
+            self._driver.endpoint.sent_by(flow),
+            privacy=self._privacy,
+            rules=attempt.gateway.presentation,
+            received=request.headers if request is not None else None,
+        )
 
-    def _extra(self, attempt: Attempt) -> dict[str, str]:
-        extra = {"privacy": self._privacy} if self._privacy else {}
-        if attempt.contact is not None and attempt.contact.path:
-            extra["route"] = ", ".join(attempt.contact.path)
+    def _extra(self, attempt: Attempt, place: Contact) -> Headers:
+        extra = Headers()
+        if place.path:
+            extra["route"] = [", ".join(place.path)]
+        seconds = attempt.gateway.session_timer if attempt.carrier is not None else self._driver.session_timer
+        if seconds and attempt.kind != "forward":
+            for name, value in request_headers(seconds).items():
+                extra[name] = [value]
         if attempt.kind == "forward":
             account = self.decision.account
             assert account is not None
-            extra[FORWARD_HEADER] = self._driver.signer.sign(account.id, attempt.destination, time.time())
+            extra[FORWARD_HEADER] = [self._driver.signer.sign(account.id, attempt.destination, time.time())]
         return extra
 
     def _send_cancel(self, _: do.SendCancel) -> None:
-        if self.callee is not None:
-            self.callee.abandon()
+        self._branches.abandon()
 
     def _send_ack(self, effect: do.SendAck) -> None:
         if self.callee is not None:
@@ -429,7 +547,9 @@ class ActiveCall(TimerOwner):
         self.caller.send_provisional(effect.status, effect.body)
 
     def _send_answer(self, effect: do.SendAnswer) -> None:
-        self.caller.answer(effect.body)
+        request = self.caller.request
+        headers = self._sessions.begin_as_uas(self.caller, request, effect.body) if request is not None else {}
+        self.caller.answer(effect.body, headers)
         self._driver.add_dialogs(self)
 
     def _send_failure(self, effect: do.SendFailure) -> None:
@@ -524,6 +644,7 @@ class ActiveCall(TimerOwner):
             ended_at = min(ended_at, self._deadline())
         charges = finish(record, levels, ended_at)
         if record.attempt == 0 and self._driver.refusals.takes(record):
+            self._driver.ladders.drop(self.call_id)
             self._driver.counted(record)
             return
         owed = {charged[1]: micros_up(Decimal(charged[8])) for charged in charges if charged[0] != CARRIER_LEVEL}
@@ -540,12 +661,18 @@ class ActiveCall(TimerOwner):
 
     def _forget(self, _: do.Forget) -> None:
         self.caller.stop()
+        for exchange in self._exchanges[:]:
+            exchange.abandon()
+        self._exchanges.clear()
+        self._sessions.stop()
         self._driver.forget(self)
         # Late messages find the legs through their transactions; the call itself is freed at once.
         self.caller.user = NOBODY
         self.caller.transaction.user = None
         if self.callee is not None:
             self.callee.user = NOBODY
+        for leg in self._branches.legs:
+            leg.user = NOBODY
 
     def to_live(self) -> dict[str, Any]:
         """The call as the control interface shows it."""

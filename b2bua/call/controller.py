@@ -177,8 +177,8 @@ class Call:
     def _admission_refused(self, event: AdmissionRefused) -> list[Effect]:
         return self._refuse(refusal(event.code, event.object))
 
-    def _next_attempt(self) -> list[Effect]:
-        self._attempt += 1
+    def _next_attempt(self, index: int = 0) -> list[Effect]:
+        self._attempt = index
         self._is_trying = False
         self.state = State.SELECTING
         return [AdmitCarrier(self._attempt)]
@@ -189,8 +189,9 @@ class Call:
         return [StartTimer(CallTimer.SILENCE, self._gateway.invite_timeout), SendInvite(self._attempt)]
 
     def _carrier_refused(self, event: CarrierRefused) -> list[Effect]:
-        if self._has_next:
-            return self._next_attempt()
+        following = self._following(event.code, goes_on=True)
+        if following is not None:
+            return self._next_attempt(following)
         return self._refuse(refusal(event.code, event.object))
 
     # Ringing
@@ -234,15 +235,16 @@ class Call:
         return [SendCancel(), *self._give_up_attempt(refusal("NO_RESPONSE", name), goes_on=True)]
 
     def _give_up_attempt(self, disposition: Disposition, goes_on: bool) -> list[Effect]:
-        is_last = not (goes_on and self._has_next)
+        following = self._following(disposition.code, goes_on)
+        is_last = following is None
         ended_by = "callee" if disposition.code in _CALLEES_WORD else "system"
         effects: list[Effect] = [
             StopTimer(),
             RecordFailure(disposition, is_last, ended_by),
             ReleaseCarrier(self._attempt),
         ]
-        if not is_last:
-            return [*effects, *self._next_attempt()]
+        if following is not None:
+            return [*effects, *self._next_attempt(following)]
         return [*effects, SendFailure(towards_caller(disposition)), *self._finish()]
 
     # Giving up
@@ -340,9 +342,23 @@ class Call:
     def _gateway(self) -> GatewayTimers:
         return self._plan.attempts[self._attempt].gateway
 
-    @property
-    def _has_next(self) -> bool:
-        return self._attempt + 1 < len(self._plan.attempts)
+    def _following(self, code: str, goes_on: bool) -> int | None:
+        """Index of the attempt that follows one that has failed with a code; None: none does.
+
+        Args:
+            code: Of the failure.
+            goes_on: Whether attempts follow that ask for no special failure.
+        """
+        attempts = self._plan.attempts
+        failed = attempts[self._attempt]
+        for index in range(self._attempt + 1, len(attempts)):
+            after = attempts[index].only_after
+            if after is None:
+                if goes_on:
+                    return index
+            elif after[0] is failed and code in after[1]:
+                return index
+        return None
 
 
 _OF_THEIR_OWN: Final = frozenset({"DRAINING", "ACCOUNT_SUSPENDED"})

@@ -40,6 +40,7 @@ REFUSALS: Final = {
     "NO_FUNDS": (402, 21),
     "CARRIER_LIMIT": (503, 34),
     "NOT_REGISTERED": (480, 20),
+    "DO_NOT_DISTURB": (486, 17),
     "NO_MEDIA": (503, 47),
     "DID_NOT_FOUND": (404, 1),
     "DID_INACTIVE": (404, 1),

@@ -15,15 +15,21 @@ from b2bua.ban.scanners import is_scanner
 from b2bua.ban.service import BanService
 from b2bua.call.active import ActiveCall
 from b2bua.call.authentication import Authenticator
+from b2bua.call.carrier_registration import CarrierRegistrations, dialled_number
+from b2bua.call.client_request import ClientRequest
 from b2bua.call.controller import FundsRules
 from b2bua.call.disposition import refusal
 from b2bua.call.events import Cancelled, Event, HangupOrdered, Invited
+from b2bua.call.exchange import METHODS as EXCHANGED
+from b2bua.call.exchange import Exchange
 from b2bua.call.forwarding import HEADER as FORWARD_HEADER
 from b2bua.call.forwarding import ForwardSigner
 from b2bua.call.health import GatewayHealth, Probe, Prober
 from b2bua.call.identity import new_call_id
+from b2bua.call.ladder import Ladders
 from b2bua.call.leg import ALLOW, SDP, CalleeLeg, CallerLeg, Leg
 from b2bua.call.refusals import RefusalCounter
+from b2bua.call.session_timer import LEAST, TooShort, terms_as_uas
 from b2bua.live.admission import Admission
 from b2bua.live.connection import StoreAway
 from b2bua.policy.accounts import Device
@@ -97,6 +103,7 @@ class CallDriver(EndpointUser):
         self._authenticator = authenticator
         self.admission = admission
         self.journal = journal
+        self.ladders = Ladders(settings.trace, journal.append_trace)
         self.endpoint: Endpoint
         self.user_agent = settings.sip.user_agent
         self.funds_rules = FundsRules(settings.call.funds_slice, settings.call.funds_lead)
@@ -110,6 +117,8 @@ class CallDriver(EndpointUser):
         self._turns: Counter[int] = Counter()
         self.bans: BanService | None = None
         self.registrar: Registrar | None = None
+        self.carrier_registrations: CarrierRegistrations | None = None
+        self.session_timer = settings.sip.session_timer
         self._proxies = frozenset(settings.sip.trusted_proxies)
         self._ends_suspended = settings.call.ends_suspended
         self.refusals = RefusalCounter(settings.call.refusal_rows, self.write_refusal)
@@ -136,6 +145,8 @@ class CallDriver(EndpointUser):
         if self._prober is None:
             self._prober = Prober(self.endpoint, self.health)
         self._prober.update(gateways)
+        if self.carrier_registrations is not None:
+            self.carrier_registrations.update(gateways)
         if self._ends_suspended:
             self._end_suspended(snapshot)
         self.endpoint.end_of_turn()
@@ -173,6 +184,10 @@ class CallDriver(EndpointUser):
             if user.gateway_id:
                 self.health.answered(user.gateway_id)
             user.receive_response(event.response)
+        elif isinstance(user, Exchange):
+            user.receive_response(event.response)
+        elif isinstance(user, ClientRequest):
+            user.answered(event.transaction, event.response)
         elif isinstance(user, Probe):
             user.answered(event.transaction)
 
@@ -183,18 +198,28 @@ class CallDriver(EndpointUser):
         if isinstance(transaction.user, CalleeLeg):
             timed_out = isinstance(event, TransactionTimedOut)
             transaction.user.unreachable("NO_RESPONSE" if timed_out else "TRANSPORT_FAILURE")
+        elif isinstance(transaction.user, Exchange):
+            if isinstance(event, TransactionTimedOut):
+                transaction.user.unreachable()
+            else:
+                transaction.user.not_sent()
+        elif isinstance(transaction.user, ClientRequest):
+            timed_out = isinstance(event, TransactionTimedOut)
+            transaction.user.failed(transaction, "NO_RESPONSE" if timed_out else "TRANSPORT_FAILURE")
         elif isinstance(transaction.user, Probe):
             transaction.user.failed(transaction)
 
     def _ack_received(self, request: Request) -> None:
         leg = self._legs.get((request.call_id, request.to_tag))
-        if isinstance(leg, CallerLeg):
+        if leg is not None:
             leg.receive_ack(request)
 
     def _cancel_received(self, event: CancelReceived) -> None:
         call = event.transaction.user
         if isinstance(call, ActiveCall):
             call.handle(Cancelled())
+        elif isinstance(call, Exchange):
+            call.cancelled()
 
     # Requests
 
@@ -263,9 +288,11 @@ class CallDriver(EndpointUser):
             self._answer(transaction, request, 481, {})
         elif request.method == "BYE":
             leg.receive_bye(transaction, request)
-        elif request.method == "INVITE":
-            # The session stays as it is (RFC 3261 §14.2).
-            self._answer(transaction, request, 488, {})
+        elif request.method in EXCHANGED:
+            if unsupported := _required(request):
+                self._answer(transaction, request, 420, {"unsupported": unsupported})
+            else:
+                leg.receive_request(transaction, request)
         else:
             self._answer(transaction, request, *self._out_of_dialog(request))
 
@@ -290,6 +317,14 @@ class CallDriver(EndpointUser):
         self.counts["received"] += 1
         if unsupported := _required(request):
             self._answer(transaction, request, 420, {"unsupported": unsupported})
+            return
+        try:
+            terms_as_uas(request, self.session_timer)
+        except TooShort:
+            self._answer(transaction, request, 422, {"min-se": str(LEAST)})
+            return
+        except ParseError:
+            self._answer(transaction, request, 400, {})
             return
         content_type = request.headers.first("content-type")
         if request.body and content_type.partition(";")[0].strip().lower() != SDP:
@@ -317,13 +352,16 @@ class CallDriver(EndpointUser):
         return self._snapshot().emergency.find(number) is not None
 
     def _read_facts(self, request: Request, flow: Flow) -> CallRequest:
-        number = URI.parse(request.uri).number
+        source = self._source_address(request, flow)
+        here = [gateway for _, gateway in self._snapshot().gateways_at.get(source, ())]
+        # What comes to our registration at a carrier names us in the Request-URI, and the DID in To.
+        number = dialled_number(request, URI.parse(request.uri).number, here)
         caller = Address.parse(request.headers["from"][0]).uri.number
         hops = request.headers.first("max-forwards") or "70"
         if not (hops.isascii() and hops.isdigit()) or len(hops) > 3:
             raise ParseError("Max-Forwards is not a number up to 255")
         facts = CallRequest(
-            self._source_address(request, flow),
+            source,
             number[:_LONGEST_NUMBER],
             caller[:_LONGEST_NUMBER],
             tuple(audio_codecs(request.body)),
@@ -417,6 +455,7 @@ class CallDriver(EndpointUser):
         call.caller = CallerLeg(self.endpoint, transaction, request, flow, call, self.user_agent)
         transaction.user = call
         self.calls[call.call_id] = call
+        self.ladders.begin(call.call_id, request.call_id, epoch, self.endpoint.now())
         call.handle(Invited())
 
     def new_record(self, last: AttemptRecord, attempt: int) -> AttemptRecord:
@@ -484,6 +523,8 @@ class CallDriver(EndpointUser):
 
     def forget(self, call: ActiveCall) -> None:
         """A call is over."""
+        is_failed = call.record.code != "ANSWERED" or call.record.reason == "NO_ACK"
+        self.ladders.end(call.call_id, is_failed, self.endpoint.now())
         self.calls.pop(call.call_id, None)
         for leg in (call.caller, call.callee):
             if leg is not None and leg.dialog is not None:
@@ -543,7 +584,7 @@ def _asserted_number(request: Request) -> str:
     return ""
 
 
-def _required(request: Request, known: frozenset[str] = frozenset()) -> str:
+def _required(request: Request, known: frozenset[str] = frozenset({"timer"})) -> str:
     """Option tags of Require and Proxy-Require that we do not have (RFC 3261 §8.2.2.3)."""
     tags: list[str] = []
     for name in ("require", "proxy-require"):

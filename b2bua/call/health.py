@@ -39,7 +39,7 @@ class GatewayHealth:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._states: dict[int, _State] = {}
-        self._places: dict[int, tuple[str, str, int]] = {}
+        self._places: dict[int, tuple[str, str, int | None]] = {}
 
     def is_down(self, gateway: Gateway) -> bool:
         """Whether a gateway is down, and it is not yet the moment to try it by a call."""
@@ -133,7 +133,7 @@ class Probe(TimerOwner):
         endpoint, gateway = self._endpoint, self.gateway
         self._is_waiting = True
         self._wait(gateway.invite_timeout, _ProbeTimer.SILENCE)
-        flow = endpoint.flow_to(gateway.transport, gateway.host, gateway.port)
+        flow = endpoint.flow_to(gateway.transport, gateway.host, gateway.known_port)
         self._asked = None
         if flow is None:
             self._unanswered()
@@ -194,5 +194,5 @@ class Prober:
                 probe.start(number / len(wanted))
 
 
-def _address(gateway: Gateway) -> tuple[str, str, int, int]:
+def _address(gateway: Gateway) -> tuple[str, str, int | None, int]:
     return gateway.transport, gateway.host, gateway.port, gateway.probe_interval

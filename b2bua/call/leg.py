@@ -9,10 +9,12 @@ from ipaddress import ip_address
 from types import MappingProxyType
 from typing import Final, Protocol
 
+from b2bua.call.client_request import ProvedRequest, repeated
 from b2bua.sip.address import split_address
 from b2bua.sip.dialog import Dialog
+from b2bua.sip.digest_client import PROOFS, DigestClient, Tries
 from b2bua.sip.errors import ParseError
-from b2bua.sip.flow import DEFAULT_PORT, Flow
+from b2bua.sip.flow import DEFAULT_PORT, SECURE, WEBSOCKETS, Flow
 from b2bua.sip.headers import Headers
 from b2bua.sip.message import Request, Response
 from b2bua.sip.reason import format_reason, q850_cause
@@ -21,8 +23,12 @@ from b2bua.sip.transactions import ClientTransaction, ServerTransaction
 from b2bua.sip.uri import URI
 from b2bua.transport.endpoint import Endpoint, TimerOwner, new_token
 
-ALLOW: Final = "INVITE, ACK, BYE, CANCEL, OPTIONS"
+ALLOW: Final = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, MESSAGE"
 SDP: Final = "application/sdp"
+
+
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+NO_HEADERS: Final[Mapping[str, list[str]]] = MappingProxyType({})
 
 
 class LegTimer(IntEnum):
@@ -50,6 +56,12 @@ class LegUser(Protocol):
     def leg_hung_up(self, leg: "Leg", cause: int | None) -> None:
         """A BYE came."""
 
+    def request_received(self, leg: "Leg", transaction: ServerTransaction, request: Request) -> None:
+        """Another request came within the dialog, in order."""
+
+    def ack_received(self, leg: "Leg", request: Request) -> bool:
+        """An ACK came; returns whether it was that of an INVITE within the dialog."""
+
 
 class Nobody:
     """Stands in for the call of a leg that has outlived it, so that neither keeps the other in memory."""
@@ -69,40 +81,70 @@ class Nobody:
     def leg_hung_up(self, leg: "Leg", cause: int | None) -> None:
         """Ignore it."""
 
+    def request_received(self, leg: "Leg", transaction: ServerTransaction, request: Request) -> None:
+        """Ignore it: the dialog has ended."""
+        leg.answer_request(transaction, request, 481)
+
+    def ack_received(self, leg: "Leg", request: Request) -> bool:
+        """Ignore it."""
+        return False
+
 
 NOBODY: Final = Nobody()
 
 
-def contact_of(endpoint: Endpoint, flow: Flow) -> str:
-    """Our Contact as a flow's peer should see it."""
-    transport = "" if flow.transport == "udp" else f";transport={flow.transport}"
-    return f"<sip:{endpoint.sent_by(flow)}{transport}>"
+def contact_of(endpoint: Endpoint, flow: Flow, *, is_secure: bool = False) -> str:
+    """Our Contact as a flow's peer should see it.
+
+    Args:
+        endpoint: Where we listen.
+        flow: The way to the peer.
+        is_secure: Whether it has called a `sips:` URI and so wants nothing else (RFC 3261 §12.1.1).
+    """
+    here = endpoint.sent_by(flow)
+    if is_secure and flow.transport in SECURE:
+        return f"<sips:{here}{'' if flow.transport == 'tls' else flow.parameter}>"
+    return f"<sip:{here}{flow.parameter}>"
 
 
 def next_hop(endpoint: Endpoint, flow: Flow, request: Request) -> Flow:
     """Where a request in a dialog goes: its first Route, else its Request-URI (RFC 3261 §12.2.1.1, §8.1.2).
 
-    The way of the messages before is kept where it leads there anyway, where its connection is open, and where the
-    target is a private address that its network hides from us, or a name, which would have to be looked up.
+    The way of the messages before is kept where it leads there anyway, where its connection is open or is a WebSocket,
+    which nobody else can make, and where the target is a private address that its network hides from us, or a name,
+    which would have to be looked up. Another way demands the same of the peer's certificate.
     """
-    target = request.headers["route"][0] if "route" in request.headers else request.uri
-    if flow.address in target or endpoint.is_open(flow):
+    route = request.headers.first("route")
+    target = route or request.uri
+    if flow.transport in WEBSOCKETS or _leads_along(flow, target) or endpoint.is_open(flow):
         return flow
     try:
-        uri = URI.parse(split_address(target)[1])
+        uri = URI.parse(split_address(route)[1] if route else target)
         address, source = ip_address(uri.host), ip_address(flow.host)
     except (ParseError, ValueError):
         return flow
     if address.is_private and not source.is_private:
         return flow
     transport = (uri.parameters.get("transport") or flow.transport).lower()
-    return endpoint.flow_to(transport, uri.host, uri.port or DEFAULT_PORT.get(transport, 5060)) or flow
+    if uri.scheme == "sips" and transport not in SECURE:
+        transport = "tls"
+    port = uri.port or DEFAULT_PORT.get(transport, 5060)
+    prefers_tcp = flow.large is not None
+    return endpoint.flow_to(transport, uri.host, port, trust=flow.trust, prefers_tcp=prefers_tcp) or flow
+
+
+def _leads_along(flow: Flow, target: str) -> bool:
+    """Whether a URI names a flow's address and port, and no other transport."""
+    before, address, after = target.partition(flow.address)
+    if not address or before[-1:] not in ("@", ":") or after[:1].isdigit():
+        return False
+    return "transport=" not in after or f"transport={flow.transport}" in after.lower()
 
 
 class Leg:
     """What both legs have: a dialog that either side may end."""
 
-    __slots__ = ("dialog", "endpoint", "flow", "user", "user_agent")
+    __slots__ = ("dialog", "endpoint", "flow", "proof", "user", "user_agent")
 
     def __init__(self, endpoint: Endpoint, flow: Flow, user: LegUser, user_agent: str) -> None:
         self.endpoint = endpoint
@@ -111,6 +153,8 @@ class Leg:
         self.user_agent = user_agent
         """Our Server or User-Agent header; empty: none."""
         self.dialog: Dialog | None = None
+        self.proof: DigestClient | None = None
+        """Answers the peer's challenges; None: we can prove nothing to it."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -124,8 +168,51 @@ class Leg:
             return
         bye = self.dialog.request("BYE")
         bye.headers["reason"] = [format_reason(cause, text)]
-        flow = next_hop(self.endpoint, self.dialog.flow, bye)
-        self.endpoint.transactions.send_request(bye, flow, self.endpoint.now(), None)
+        self._send_last(self.dialog, bye)
+
+    def _send_last(self, dialog: Dialog, bye: Request) -> None:
+        flow = next_hop(self.endpoint, dialog.flow, bye)
+        if self.proof is not None:
+            ProvedRequest(self.endpoint, dialog, flow, self.proof, bye).send()
+        else:
+            self.endpoint.transactions.send_request(bye, flow, self.endpoint.now(), None)
+
+    def answer_request(
+        self, transaction: ServerTransaction, request: Request, status: int, extra: Mapping[str, str] = NOTHING
+    ) -> None:
+        """Answer a request within the dialog ourselves."""
+        response = Response.to(request, status)
+        if self.user_agent:
+            response.headers["server"] = [self.user_agent]
+        for name, value in extra.items():
+            response.headers[name] = [value]
+        self.endpoint.transactions.send_response(transaction, response, self.endpoint.now())
+
+    def receive_request(self, transaction: ServerTransaction, request: Request) -> None:
+        """A request other than BYE came within the dialog."""
+        assert self.dialog is not None
+        if not self.dialog.accepts(request):
+            self.answer_request(transaction, request, 500)  # §12.2.2: out of order
+        else:
+            self.user.request_received(self, transaction, request)
+
+    def receive_ack(self, request: Request) -> None:
+        """An ACK came."""
+        self.user.ack_received(self, request)
+
+    def send_cancel_of(self, invite: ClientTransaction) -> None:
+        """Take back an INVITE that we sent within the dialog (§9.1)."""
+        request = invite.request
+        if request is None:
+            return
+        headers = Headers()
+        headers["max-forwards"] = ["70"]
+        for name in ("from", "to", "call-id", "route"):
+            if name in request.headers:
+                headers[name] = request.headers[name]
+        headers["cseq"] = [f"{request.headers['cseq'][0].partition(' ')[0]} CANCEL"]
+        cancel = Request("CANCEL", request.uri, headers)
+        self.endpoint.transactions.send_cancel(invite, cancel, self.endpoint.now(), None)
 
     def receive_bye(self, transaction: ServerTransaction, request: Request) -> None:
         """The peer ends the dialog."""
@@ -181,7 +268,7 @@ class CallerLeg(Leg, TimerOwner):
         self.endpoint.transactions.send_response(self.transaction, response, self.endpoint.now())
         self.request = None
 
-    def answer(self, body: bytes) -> Dialog:
+    def answer(self, body: bytes, extra: Mapping[str, str] = NOTHING) -> Dialog:
         """Send the 2xx, repeated until its ACK comes, and return the dialog that it makes."""
         request = self.request
         assert request is not None
@@ -191,6 +278,8 @@ class CallerLeg(Leg, TimerOwner):
             response.headers["record-route"] = request.headers["record-route"]
         response.headers["contact"] = [dialog.contact]
         response.headers["allow"] = [ALLOW]
+        for name, value in extra.items():
+            response.headers[name] = [value]
         self.endpoint.transactions.send_response(self.transaction, response, self.endpoint.now())
         self.request = None
         self._interval = self.endpoint.timing.t1
@@ -207,10 +296,17 @@ class CallerLeg(Leg, TimerOwner):
 
     def receive_ack(self, request: Request) -> None:
         """The ACK of our 2xx; a repeated one changes nothing."""
+        if self.user.ack_received(self, request):
+            return
         if self._timer is not None:
             self.stop()
             self.transaction.sent = b""
             self.user.caller_acknowledged(request.body)
+
+    @property
+    def is_unacknowledged(self) -> bool:
+        """Whether our 2xx has no ACK yet."""
+        return self._timer is not None
 
     def stop(self) -> None:
         """Repeat the answer no more."""
@@ -245,8 +341,11 @@ class CalleeLeg(Leg):
     __slots__ = (
         "_ack",
         "_ack_flow",
+        "_invite",
         "_invite_cseq",
+        "_invite_proofs",
         "_is_cancelled",
+        "_tries",
         "gateway_id",
         "is_abandoned",
         "is_answered",
@@ -260,7 +359,11 @@ class CalleeLeg(Leg):
         """The gateway that is called; 0: none."""
         self._ack = b""
         self._ack_flow = flow
+        self._invite: Request | None = None
+        """What is sent again with proof, while it may be."""
         self._invite_cseq = 0
+        self._invite_proofs: dict[str, list[str]] = {}
+        self._tries: Tries | None = None
         self._is_cancelled = False
         self.is_abandoned = False
         """Whether nobody wants the answer any more."""
@@ -273,7 +376,7 @@ class CalleeLeg(Leg):
         callee: str,
         max_forwards: int,
         body: bytes,
-        extra: Mapping[str, str] = MappingProxyType({}),
+        extra: Mapping[str, list[str]] = NO_HEADERS,
     ) -> Dialog:
         """Call.
 
@@ -283,7 +386,7 @@ class CalleeLeg(Leg):
             callee: To value.
             max_forwards: Hops that are left.
             body: Session description, or empty.
-            extra: Further headers.
+            extra: Further headers, which come before ours of the same name.
         """
         call_id = f"{new_token()}{new_token()}"
         dialog = self.dialog = Dialog(call_id, caller, new_token(), contact_of(self.endpoint, self.flow), self.flow)
@@ -302,11 +405,31 @@ class CalleeLeg(Leg):
             headers["user-agent"] = [self.user_agent]
         if body:
             headers["content-type"] = [SDP]
-        for name, value in extra.items():
-            headers[name] = [value]
-        invite = Request("INVITE", uri, headers, body)
-        self.transaction = self.endpoint.transactions.send_request(invite, self.flow, self.endpoint.now(), self)
+        for name, values in extra.items():
+            headers[name] = list(values)
+        self._send_invite(Request("INVITE", uri, headers, body))
         return dialog
+
+    def _send_invite(self, invite: Request) -> None:
+        if self.proof is not None:
+            self.proof.prove(invite)
+            self._invite = invite
+            self._invite_proofs = {name: invite.headers[name] for name in PROOFS if name in invite.headers}
+        self.transaction = self.endpoint.transactions.send_request(invite, self.flow, self.endpoint.now(), self)
+
+    def _is_sent_again(self, response: Response) -> bool:
+        """Whether the peer only wants to know who we are, and has been told (RFC 3261 §22.2)."""
+        invite, dialog = self._invite, self.dialog
+        if self.proof is None or invite is None or dialog is None:
+            return False
+        if self._tries is None:
+            self._tries = Tries()
+        if not self.proof.take(response, self._tries):
+            return False
+        dialog.local_cseq += 1
+        self._invite_cseq = dialog.local_cseq
+        self._send_invite(repeated(invite, self._invite_cseq))
+        return True
 
     def receive_response(self, response: Response) -> None:
         """An answer to our INVITE, provisional or final."""
@@ -316,7 +439,9 @@ class CalleeLeg(Leg):
                 self._repeated_answer(response)
         elif self.is_abandoned:
             self._answered_in_vain(response)
-        else:
+        elif not self._is_sent_again(response):
+            if status >= 200:
+                self._invite = None
             if 200 <= status < 300:
                 self.is_answered = True
                 assert self.dialog is not None
@@ -346,19 +471,23 @@ class CalleeLeg(Leg):
         fork.remote_target = self.dialog.remote_target
         fork.local_cseq = self._invite_cseq
         fork.become_uac(response)
-        transactions = self.endpoint.transactions
-        ack = fork.request("ACK", cseq=self._invite_cseq)
-        transactions.send_stateless(ack, next_hop(self.endpoint, fork.flow, ack))
+        ack = self._make_ack(fork, b"")
+        self.endpoint.transactions.send_stateless(ack, next_hop(self.endpoint, fork.flow, ack))
         bye = fork.request("BYE")
         bye.headers["reason"] = [format_reason(16)]
-        transactions.send_request(bye, next_hop(self.endpoint, fork.flow, bye), self.endpoint.now(), None)
+        self._send_last(fork, bye)
+
+    def _make_ack(self, dialog: Dialog, body: bytes) -> Request:
+        ack = dialog.request("ACK", body, cseq=self._invite_cseq)
+        ack.headers.update(self._invite_proofs)  # §22.1: nobody may ask for proof of an ACK
+        if body:
+            ack.headers["content-type"] = [SDP]
+        return ack
 
     def send_ack(self, body: bytes) -> None:
         """Acknowledge the 2xx."""
         assert self.dialog is not None
-        ack = self.dialog.request("ACK", body, cseq=self._invite_cseq)
-        if body:
-            ack.headers["content-type"] = [SDP]
+        ack = self._make_ack(self.dialog, body)
         self._ack_flow = next_hop(self.endpoint, self.dialog.flow, ack)
         self._ack = self.endpoint.transactions.send_stateless(ack, self._ack_flow)
 

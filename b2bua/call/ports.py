@@ -21,6 +21,10 @@ class PlannedAttempt(Protocol):
     def gateway(self) -> GatewayTimers:
         """Its timers."""
 
+    @property
+    def only_after(self) -> "tuple[PlannedAttempt, frozenset[str]] | None":
+        """Made only when that attempt has failed with one of these codes; None: when the one before it has failed."""
+
 
 class Plan(Protocol):
     """What was decided: a refusal, or attempts in their order."""

@@ -19,6 +19,7 @@ from cdr.record import AttemptRecord, Level, finish
 
 log = structlog.get_logger()
 
+_CSEQ_GAP: Final = 1 << 20
 _BATCH: Final = 100
 """Calls ended in one turn, so that a burst of BYEs fits into the sockets' buffers."""
 
@@ -51,6 +52,8 @@ def _send_bye(endpoint: Endpoint, dialog: Dialog) -> None:
     flow = endpoint.flow_to(dialog.flow.transport, dialog.flow.host, dialog.flow.port)
     if flow is None:
         return
+    # Later requests of the dialog are not on record; numbers may be left out (RFC 3261 §12.2.2).
+    dialog.local_cseq += _CSEQ_GAP
     bye = dialog.request("BYE")
     bye.headers["reason"] = [format_reason(41, "WORKER_LOST")]
     endpoint.transactions.send_request(bye, next_hop(endpoint, flow, bye), endpoint.now(), None)

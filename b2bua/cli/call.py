@@ -1,4 +1,4 @@
-"""`softswitch call`: calls in progress on this machine, asked of its SIP workers."""
+"""`softswitch call`: calls in progress on this machine, asked of its SIP workers, and the messages of any call."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
@@ -7,13 +7,15 @@ import typer
 
 from b2bua.cli import queries
 from b2bua.cli.context import DEFAULT_LIMIT, CommandError, NotFound, database, run, settings_of, tell
-from b2bua.cli.output import Format, FormatOption, print_rows
+from b2bua.cli.output import Format, FormatOption, print_json, print_rows
+from b2bua.cli.trace import Trace, draw, find_trace
 from b2bua.control.client import ControlClient
 from b2bua.control.messages import CALLS_LIMIT, Message
+from cdr.trace import TracedMessage, read_messages
 from conf.embedded import run_directory
 from conf.settings import Settings
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Calls in progress.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Calls in progress, and the messages of calls.")
 
 COLUMNS: Final = (
     "call_id",
@@ -95,6 +97,65 @@ async def _hang_up(settings: Settings, call_id: str | None, account: str | None)
     if call_id is not None and not ended:
         raise NotFound(f"no call {call_id} is in progress")
     typer.echo(f"{ended} {'call' if ended == 1 else 'calls'} ended")
+
+
+TRACE_COLUMNS: Final = ("seconds", "leg", "direction", "peer", "message")
+
+
+@app.command(
+    "trace",
+    epilog="Examples: softswitch call trace 0193a5b0-7c1e-7000-8000-3f1c2d9e4b5a\n\n"
+    "softswitch call trace --text 1a2b3c4d@198.51.100.7",
+)
+def trace(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="ID", help="The call's id, or the SIP Call-ID of one of its legs.")],
+    *,
+    text: Annotated[bool, typer.Option("--text", help="Print what each message says.")] = False,
+    since: Annotated[
+        str, typer.Option(metavar="SPAN|TIME", help="How far back a SIP Call-ID is looked for: 2h, 1d, an ISO time.")
+    ] = "1d",
+    output: FormatOption = Format.TABLE,
+    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+) -> None:
+    """Show the SIP messages of a call that is up, has failed, or is one of the share that is kept.
+
+    Times count from the first message. Secrets are masked; bodies are there when [trace] bodies says so.
+    """
+    from b2bua.cli.cdr import parse_since
+
+    begin = parse_since(since, datetime.now(UTC))
+    found = run(_trace(settings_of(context), name, begin))
+    if json or output is Format.JSON:
+        messages = [_message(each) for each in found.messages]
+        print_json({"call_id": found.call_id, "received_at": found.received_at, "messages": messages})
+    elif output is Format.CSV:
+        rows = [{**_message(each), "message": each.title} for each in found.messages]
+        print_rows(rows, TRACE_COLUMNS, output)
+    else:
+        typer.echo(f"call {found.call_id}, {found.received_at.astimezone():%Y-%m-%d %H:%M:%S}")
+        for line in draw(found.messages, with_texts=text):
+            typer.echo(line)
+
+
+async def _trace(settings: Settings, name: str, since: datetime) -> Trace:
+    # A call that is up is in the memory of its worker alone.
+    up = await ControlClient(run_directory(settings)).trace(name)
+    if up is not None:
+        return Trace(up["call_id"], datetime.fromtimestamp(up["received_at"], UTC), read_messages(up["messages"]))
+    async with database(settings) as connection:
+        return await find_trace(connection, name, since)
+
+
+def _message(message: TracedMessage) -> dict[str, Any]:
+    return {
+        # A number of exactly these digits, not the nearest float's.
+        "seconds": f"{message.seconds:.6f}",
+        "leg": message.leg,
+        "direction": ("sent" if message.is_sent else "received") if message.leg else "",
+        "peer": message.peer,
+        "message": message.text,
+    }
 
 
 async def _connect(settings: Settings) -> ControlClient:

@@ -1,21 +1,34 @@
 """`softswitch gateway`: the addresses of carriers."""
 
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Annotated, Any, Final
 
 import typer
 
 from b2bua.cli import changes, queries
-from b2bua.cli.context import DEFAULT_LIMIT, LimitOption, NotFound, database, run, settings_of, tell_more
+from b2bua.cli.context import (
+    DEFAULT_LIMIT,
+    CommandError,
+    LimitOption,
+    NotFound,
+    database,
+    parse_limit,
+    run,
+    settings_of,
+    tell_more,
+)
 from b2bua.cli.find import find_carrier
 from b2bua.cli.option import (
+    NONE,
     CPSOption,
     JSONOption,
     MaxDurationOption,
     MaxSessionsOption,
-    PortOption,
     PriorityOption,
     StatusOption,
-    TransportOption,
     TrustOption,
     WeightOption,
     chosen,
@@ -26,7 +39,15 @@ from b2bua.cli.option import (
     show,
 )
 from b2bua.cli.output import Format, FormatOption, print_rows
+from b2bua.control.client import ControlClient
+from b2bua.policy.presentation import InvalidHeaderRule, parse_added_header, parse_passed_name
+from b2bua.sip.errors import ParseError
+from b2bua.sip.headers import written_name
+from b2bua.sip.uri import split_host_port
+from conf.embedded import run_directory
+from conf.secret import CARRIERS, Vault, load_secret
 from conf.settings import Settings
+from rating.ledger import Connection
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Gateways of carriers.")
 
@@ -47,11 +68,72 @@ COLUMNS: Final = (
     "is_trusted",
     "probe_interval",
     "status",
+    "tls_verify",
+    "prefers_tcp",
+    "reliable_ringing",
+    "session_timer",
+    "follows_redirects",
+    "identity",
+    "diversion",
+    "from_user",
+    "from_domain",
+    "passed_headers",
+    "added_headers",
+    "auth_user",
+    "has_secret",
+    "registers",
+    "register_expires",
 )
-TABLE_COLUMNS: Final = (*COLUMNS[:9], *COLUMNS[13:])
+TABLE_COLUMNS: Final = (*COLUMNS[:9], *COLUMNS[13:16])
 """What a table has room for."""
 
 DAY: Final = 86_400
+
+REGISTRATION_COLUMNS: Final = ("gateway", "user", "state", "registered_until", "next_at", "reason", "worker")
+_STATES: Final = ("registered", "failed", "trying", "elsewhere")
+"""Of a registration, by whose word counts most."""
+
+
+class Transport(StrEnum):
+    """Transports towards a gateway."""
+
+    UDP = "udp"
+    TCP = "tcp"
+    TLS = "tls"
+    WS = "ws"
+    WSS = "wss"
+
+
+class TLSVerify(StrEnum):
+    """What a gateway's certificate has to show."""
+
+    NAME = "name"
+    CHAIN = "chain"
+    NONE = "none"
+
+
+class ReliableRinging(StrEnum):
+    """What becomes of 100rel."""
+
+    OFF = "off"
+    SUPPORTED = "supported"
+    REQUIRED = "required"
+
+
+class Identity(StrEnum):
+    """Header with the caller's number."""
+
+    NONE = "none"
+    PAI = "pai"
+    RPID = "rpid"
+
+
+class Diversion(StrEnum):
+    """What becomes of the caller's Diversion."""
+
+    PASS = "pass"  # noqa: S105 - no password
+    DROP = "drop"
+
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the gateway.")]
 InviteTimeoutOption = Annotated[
@@ -68,6 +150,58 @@ RingTimeoutOption = Annotated[
 ProbeIntervalOption = Annotated[
     int | None,
     typer.Option("--probe-interval", metavar="SECONDS", min=0, max=DAY, help="Time between OPTIONS; 0: none is sent."),
+]
+PortOption = Annotated[
+    str | None, typer.Option("--port", metavar="PORT|none", help="Port of calls to it; none: found by DNS.")
+]
+TransportOption = Annotated[Transport | None, typer.Option("--transport", help="Transport of calls to it.")]
+TLSVerifyOption = Annotated[
+    TLSVerify | None,
+    typer.Option("--tls-verify", help="What its certificate has to show: issuer and name, the issuer, or nothing."),
+]
+PrefersTCPOption = Annotated[
+    bool | None, typer.Option("--prefers-tcp/--no-prefers-tcp", help="TCP for requests above 1,300 bytes.")
+]
+ReliableRingingOption = Annotated[
+    ReliableRinging | None, typer.Option("--reliable-ringing", help="Whether ringing is acknowledged (100rel).")
+]
+SessionTimerOption = Annotated[
+    str | None,
+    typer.Option("--session-timer", metavar="SECONDS|none", help="Session timer that we ask for, from 90 seconds."),
+]
+FollowsRedirectsOption = Annotated[
+    bool | None, typer.Option("--follows-redirects/--no-follows-redirects", help="Follow its 3xx, five at most.")
+]
+IdentityOption = Annotated[
+    Identity | None,
+    typer.Option("--identity", help="Caller's number in P-Asserted-Identity (pai), Remote-Party-ID (rpid), or none."),
+]
+DiversionOption = Annotated[Diversion | None, typer.Option("--diversion", help="Whether Diversion goes along.")]
+FromUserOption = Annotated[
+    str | None, typer.Option("--from-user", metavar="TEXT|none", help="User of From instead of the caller's number.")
+]
+FromDomainOption = Annotated[
+    str | None, typer.Option("--from-domain", metavar="HOST|none", help="Host of From instead of our address.")
+]
+PassedHeadersOption = Annotated[
+    str | None,
+    typer.Option("--passed-headers", metavar="NAMES|none", help="Headers of the caller that go along: X-A,X-B."),
+]
+AddedHeadersOption = Annotated[
+    list[str] | None,
+    typer.Option("--added-header", metavar="LINE|none", help="A header to add: 'X-Trunk: 7'. May be repeated."),
+]
+AuthUserOption = Annotated[
+    str | None, typer.Option("--auth-user", metavar="NAME|none", help="Who we are there, for digest.")
+]
+AuthSecretOption = Annotated[
+    str | None,
+    typer.Option("--auth-secret", metavar="-|none", help="With -: ask for the secret, or read a line of the input."),
+]
+RegistersOption = Annotated[bool | None, typer.Option("--registers/--no-registers", help="Whether we register there.")]
+RegisterExpiresOption = Annotated[
+    int | None,
+    typer.Option("--register-expires", metavar="SECONDS", min=60, max=DAY, help="Time to register for."),
 ]
 
 
@@ -102,7 +236,9 @@ async def _list(settings: Settings, carrier: str | None, after: str | None, limi
     "add",
     epilog="Examples: softswitch gateway add london-1 --carrier CARR0001 --host 192.0.2.10\n\n"
     "softswitch gateway add london-2 --carrier CARR0001 --host sip.carrier.example --transport tcp --priority 2 "
-    "--probe-interval 30",
+    "--probe-interval 30\n\n"
+    "softswitch gateway add berlin --carrier CARR0001 --host sip.carrier.example --port none --auth-user 4930900 "
+    "--auth-secret - --registers --identity pai --from-user 4930900",
 )
 def add_gateway(
     context: typer.Context,
@@ -123,9 +259,24 @@ def add_gateway(
     ring_timeout: RingTimeoutOption = None,
     trusted: TrustOption = None,
     probe_interval: ProbeIntervalOption = None,
+    tls_verify: TLSVerifyOption = None,
+    prefers_tcp: PrefersTCPOption = None,
+    reliable_ringing: ReliableRingingOption = None,
+    session_timer: SessionTimerOption = None,
+    follows_redirects: FollowsRedirectsOption = None,
+    identity: IdentityOption = None,
+    diversion: DiversionOption = None,
+    from_user: FromUserOption = None,
+    from_domain: FromDomainOption = None,
+    passed_headers: PassedHeadersOption = None,
+    added_header: AddedHeadersOption = None,
+    auth_user: AuthUserOption = None,
+    auth_secret: AuthSecretOption = None,
+    registers: RegistersOption = None,
+    register_expires: RegisterExpiresOption = None,
 ) -> None:
     """Make a gateway of a carrier."""
-    values = given(
+    values = _given(
         port=port,
         transport=transport,
         status=status,
@@ -139,15 +290,33 @@ def add_gateway(
         ring_timeout=ring_timeout,
         is_trusted=trusted,
         probe_interval=probe_interval,
+        tls_verify=tls_verify,
+        prefers_tcp=prefers_tcp,
+        reliable_ringing=reliable_ringing,
+        session_timer=session_timer,
+        follows_redirects=follows_redirects,
+        identity=identity,
+        diversion=diversion,
+        from_user=from_user,
+        from_domain=from_domain,
+        passed_headers=passed_headers,
+        added_headers=added_header or None,
+        auth_user=auth_user,
+        auth_secret=auth_secret,
+        registers=registers,
+        register_expires=register_expires,
     )
-    run(_add(settings_of(context), parse_name(name), carrier, parse_host(host), values))
+    settings = settings_of(context)
+    run(_add(settings, parse_name(name), carrier, parse_host(host), _sealed(settings, values)))
     typer.echo(f"gateway {name} of {carrier} added")
 
 
 async def _add(settings: Settings, name: str, carrier: str, host: str, values: dict[str, Any]) -> None:
     async with database(settings) as connection:
         carrier_id = await find_carrier(connection, carrier)
-        await changes.add_gateway(connection, name, carrier_id=carrier_id, host=host, values=values)
+        async with connection.transaction():
+            await changes.add_gateway(connection, name, carrier_id=carrier_id, host=host, values=values)
+            await _refuse_nobody(connection, name)
 
 
 @app.command(
@@ -174,9 +343,24 @@ def set_gateway(
     ring_timeout: RingTimeoutOption = None,
     trusted: TrustOption = None,
     probe_interval: ProbeIntervalOption = None,
+    tls_verify: TLSVerifyOption = None,
+    prefers_tcp: PrefersTCPOption = None,
+    reliable_ringing: ReliableRingingOption = None,
+    session_timer: SessionTimerOption = None,
+    follows_redirects: FollowsRedirectsOption = None,
+    identity: IdentityOption = None,
+    diversion: DiversionOption = None,
+    from_user: FromUserOption = None,
+    from_domain: FromDomainOption = None,
+    passed_headers: PassedHeadersOption = None,
+    added_header: AddedHeadersOption = None,
+    auth_user: AuthUserOption = None,
+    auth_secret: AuthSecretOption = None,
+    registers: RegistersOption = None,
+    register_expires: RegisterExpiresOption = None,
 ) -> None:
     """Change a gateway. Active in every worker within a second; calls in progress stay where they are."""
-    values = given(
+    values = _given(
         host=host,
         port=port,
         transport=transport,
@@ -191,13 +375,173 @@ def set_gateway(
         ring_timeout=ring_timeout,
         is_trusted=trusted,
         probe_interval=probe_interval,
+        tls_verify=tls_verify,
+        prefers_tcp=prefers_tcp,
+        reliable_ringing=reliable_ringing,
+        session_timer=session_timer,
+        follows_redirects=follows_redirects,
+        identity=identity,
+        diversion=diversion,
+        from_user=from_user,
+        from_domain=from_domain,
+        passed_headers=passed_headers,
+        added_headers=added_header or None,
+        auth_user=auth_user,
+        auth_secret=auth_secret,
+        registers=registers,
+        register_expires=register_expires,
     )
     refuse_nothing(values)
-    run(_set(settings_of(context), name, values))
-    typer.echo(f"gateway {name}: {show(values)}")
+    settings = settings_of(context)
+    run(_set(settings, name, _sealed(settings, values)))
+    typer.echo(f"gateway {name}: {show(_shown(values))}")
 
 
 async def _set(settings: Settings, name: str, values: dict[str, Any]) -> None:
-    async with database(settings) as connection:
+    async with database(settings) as connection, connection.transaction():
         if not await changes.set_gateway(connection, name, values):
             raise NotFound(f"no gateway {name}")
+        await _refuse_nobody(connection, name)
+
+
+async def _refuse_nobody(connection: Connection, name: str) -> None:
+    """Refuse a registration of nobody."""
+    if await queries.registers_nobody(connection, name):
+        raise CommandError(f"gateway {name} cannot register: it needs --auth-user, or --from-user")
+
+
+# Values that other objects do not have
+
+
+def _given(**options: object) -> dict[str, Any]:
+    return {name: _PARSERS[name](value) if name in _PARSERS else value for name, value in given(**options).items()}
+
+
+def _parse_port(text: str) -> int | None:
+    if text.lower() == NONE:
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > 5 or not 1 <= int(text) <= 65535:
+        raise typer.BadParameter(f"{text!r} is not a port from 1 to 65535, or none")
+    return int(text)
+
+
+def _parse_session_timer(text: str) -> int | None:
+    seconds = parse_limit(text)
+    if seconds is not None and not 90 <= seconds <= DAY:
+        raise typer.BadParameter("a session timer has from 90 to 86400 seconds")
+    return seconds
+
+
+def _parse_user(text: str) -> str:
+    if text.lower() == NONE:
+        return ""
+    if not text.isprintable() or not text.strip() or len(text) > 128:
+        raise typer.BadParameter(f"{text!r} is not a user name")
+    return text
+
+
+def _parse_domain(text: str) -> str:
+    if text.lower() == NONE:
+        return ""
+    try:
+        split_host_port(text)
+    except ParseError:
+        raise typer.BadParameter(f"{text!r} is not a host such as sip.carrier.example") from None
+    return text
+
+
+def _parse_passed_headers(text: str) -> list[str]:
+    if text.lower() == NONE:
+        return []
+    try:
+        return [written_name(parse_passed_name(name)) for name in text.split(",")]
+    except InvalidHeaderRule as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _parse_added_headers(lines: list[str]) -> list[str]:
+    if [line.lower() for line in lines] == [NONE]:
+        return []
+    try:
+        parsed = [parse_added_header(line) for line in lines]
+    except InvalidHeaderRule as error:
+        raise typer.BadParameter(str(error)) from None
+    return [f"{written_name(name)}: {value}" for name, value in parsed]
+
+
+def _read_secret(text: str) -> str:
+    """Ask for the secret, where it does not come on standard input: other users see the arguments of a command."""
+    if text.lower() == NONE:
+        return ""
+    if text != "-":
+        raise typer.BadParameter("the secret is not given here, where others see it: --auth-secret - asks for it")
+    is_asked = sys.stdin.isatty()
+    secret: str = typer.prompt("Secret", hide_input=True) if is_asked else sys.stdin.readline().rstrip("\r\n")
+    if not secret:
+        raise typer.BadParameter("the secret is empty")
+    return secret
+
+
+_PARSERS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "port": _parse_port,
+    "session_timer": _parse_session_timer,
+    "from_user": _parse_user,
+    "from_domain": _parse_domain,
+    "passed_headers": _parse_passed_headers,
+    "added_headers": _parse_added_headers,
+    "auth_user": _parse_user,
+    "auth_secret": _read_secret,
+}
+
+
+def _sealed(settings: Settings, values: dict[str, Any]) -> dict[str, Any]:
+    """The values as they are kept: the secret is encrypted."""
+    if not values.get("auth_secret"):
+        return values
+    vault = Vault(load_secret(settings), CARRIERS)
+    return {**values, "auth_secret": vault.seal(values["auth_secret"])}
+
+
+def _shown(values: dict[str, Any]) -> dict[str, Any]:
+    """The values as they may be seen."""
+    return {**values, "auth_secret": "another one"} if values.get("auth_secret") else values
+
+
+# Registrations
+
+
+@app.command(
+    "registrations",
+    epilog="Examples: softswitch gateway registrations\n\nsoftswitch gateway registrations --json",
+)
+def list_registrations(
+    context: typer.Context,
+    *,
+    output: FormatOption = Format.TABLE,
+    as_json: JSONOption = False,
+) -> None:
+    """List our registrations at gateways: until when, when we ask next, or why we are not registered."""
+    rows = run(_registrations(settings_of(context)))
+    print_rows(rows, REGISTRATION_COLUMNS, chosen(output, as_json=as_json))
+
+
+async def _registrations(settings: Settings) -> list[queries.Row]:
+    client = ControlClient(run_directory(settings))
+    answers = await client.request_all("carrier_registrations")
+    if not answers:
+        raise CommandError("no SIP worker runs on this machine")
+    found: dict[str, queries.Row] = {}
+    for answer in answers:
+        for each in answer["registrations"]:
+            known = found.get(each["gateway"])
+            if known is None or _STATES.index(each["state"]) < _STATES.index(known["state"]):
+                found[each["gateway"]] = _row(each, answer["worker"])
+    return [found[name] for name in sorted(found)]
+
+
+def _row(registration: dict[str, Any], worker: str) -> queries.Row:
+    values = {**registration, "worker": "" if registration["state"] == "elsewhere" else worker}
+    for name in ("registered_until", "next_at"):
+        if values[name] is not None:
+            values[name] = datetime.fromtimestamp(values[name], UTC)
+    return {name: values[name] for name in REGISTRATION_COLUMNS}

@@ -170,7 +170,11 @@ async def gateways(
         """
         SELECT gateway.name, carrier.code AS carrier, gateway.host, gateway.port, gateway.transport, gateway.priority,
             gateway.weight, gateway.max_sessions, gateway.cps, gateway.invite_timeout, gateway.progress_timeout,
-            gateway.ring_timeout, gateway.max_duration, gateway.is_trusted, gateway.probe_interval, gateway.status
+            gateway.ring_timeout, gateway.max_duration, gateway.is_trusted, gateway.probe_interval, gateway.status,
+            gateway.tls_verify, gateway.prefers_tcp, gateway.reliable_ringing, gateway.session_timer,
+            gateway.follows_redirects, gateway.identity, gateway.diversion, gateway.from_user, gateway.from_domain,
+            gateway.passed_headers, gateway.added_headers, gateway.auth_user,
+            gateway.auth_secret <> '' AS has_secret, gateway.registers, gateway.register_expires
         FROM gateway JOIN carrier ON carrier.id = gateway.carrier_id
         WHERE ($1::text IS NULL OR carrier.code = $1) AND ($2::text IS NULL OR gateway.name > $2)
         ORDER BY gateway.name
@@ -181,6 +185,14 @@ async def gateways(
         limit + 1,
     )
     return page(records, limit, lambda row: str(row["name"]))
+
+
+async def registers_nobody(connection: Connection, name: str) -> bool:
+    """Whether a gateway is to be registered at as nobody."""
+    found: bool = await connection.fetchval(
+        "SELECT registers AND auth_user = '' AND from_user = '' FROM gateway WHERE name = $1", name
+    )
+    return found
 
 
 async def carrier_id(connection: Connection, code: str) -> int | None:

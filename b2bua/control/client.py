@@ -70,6 +70,14 @@ class ControlClient:
         answers = await self.request_all("hangup", call_id=call_id, account_id=account_id)
         return sum(answer["ended"] for answer in answers)
 
+    async def trace(self, name: str) -> Message | None:
+        """The messages so far of a call that is up or just over, by its id or the SIP Call-ID of a leg; None: no such.
+
+        They have `call_id`, `received_at` and `messages` as `cdr.trace` reads them.
+        """
+        answers = await self.request_all("trace", name=name)
+        return next((answer["trace"] for answer in answers if answer.get("trace") is not None), None)
+
     async def registrations(self, account_ids: list[int] | None = None, limit: int = 100) -> tuple[int, list[Message]]:
         """Registered contacts of SIP users of these accounts and those below (None: of all), and how many there are."""
         answers = await self.request_all("registrations", account_ids=account_ids, limit=limit)

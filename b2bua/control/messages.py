@@ -9,8 +9,10 @@ Verbs of a SIP worker:
     calls     account_ids?, limit?              -> total, calls: [live call, …]  (oldest first)
     hangup    call_id                           -> ended: 0 or 1
     hangup    account_id                        -> ended: how many
+    trace     name                              -> trace: {call_id, received_at, messages} or null
     registrations  account_ids?, limit?         -> total, registrations: [registration, …]  (by name)
     unregister     sip_user_id                  -> removed: how many contacts the worker forgot
+    carrier_registrations                       -> worker, registrations: [carrier registration, …]  (by gateway)
     metrics                                     -> samples: [[name, {label: value}, number], …]
     drain     seconds                           -> calls: how many are still up
     gateways                                    -> down: {gateway id: seconds for which it has been down}
@@ -40,9 +42,16 @@ with its zone (absent: now). Amounts in the answer are texts with all their digi
                  source, destination, codecs (null: any), max_duration, rate (as a level's; null: none)
     limits       name, max_sessions, cps: what a call takes of, which is not looked at
 
+`trace` takes the id of a call that is up or just over, or the SIP Call-ID of one of its legs; `cdr.trace` says what its
+messages are.
+
 A registration is an object with: username, sip_user_id, account (code), account_id, contact (URI), source (host and
 port), transport, q, user_agent, path ([route]), registered_at, expires_at (seconds since 1970, UTC), worker (that the
 REGISTER came to: each worker lists its own). `unregister` is for whoever has removed contacts from the live store.
+
+A carrier registration, ours at a gateway, is an object with: gateway (name), gateway_id, user, state (`registered`,
+`trying`, `failed`, or `elsewhere`: another worker has it), registered_until and next_at (seconds since 1970, UTC, or
+null), reason (why the last request failed; empty: it did not).
 """
 
 from typing import Any, Final

@@ -32,6 +32,23 @@ class RuleSet:
 
 
 OPEN_RULES: Final = RuleSet()
+
+
+@dataclass(slots=True)
+class CallHandling:
+    """What becomes of calls to a SIP user."""
+
+    forward_all: str = ""
+    """Number that all calls go to; empty, here and below: none."""
+    forward_busy: str = ""
+    forward_no_answer: str = ""
+    forward_not_registered: str = ""
+    ring_time: int = 30
+    """Seconds, then it is no answer."""
+    do_not_disturb: bool = False
+
+
+PLAIN_HANDLING: Final = CallHandling()
 NO_PATTERNS: "Final[DialPatterns[Route]]" = DialPatterns.of(())
 
 

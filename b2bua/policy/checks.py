@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
-from b2bua.policy.accounts import EVERY_CODEC, Device
+from b2bua.policy.accounts import EVERY_CODEC, PLAIN_HANDLING, Device
 from b2bua.policy.decision import (
     AUTHENTICATE,
     FAIR_WEATHER,
@@ -311,8 +311,8 @@ def check_callee(case: Case) -> str:
     user = case.snapshot.users.by_extension(case.account.id, decision.destination)
     if user is None or user.status != "active":
         return case.refuse("NOT_REGISTERED", f"extension {decision.destination}")
-    decision.attempts.append(_to_user(case, user, decision.destination))
-    return ""
+    decision.attempts = _to_user(case, user, decision.destination)
+    return "" if decision.attempts else case.refuse("DO_NOT_DISTURB", f"user {user.username}")
 
 
 def check_did_rules(case: Case) -> str:
@@ -352,32 +352,46 @@ def check_did_destination(case: Case) -> str:
     did = decision.did
     assert did is not None
     for destination in did.destinations:
-        attempt = _to_destination(case, did, destination)
-        if attempt is not None:
-            decision.attempts.append(attempt)
+        decision.attempts += _to_destination(case, did, destination)
     if not decision.attempts:
         return case.refuse("NO_ROUTE", did.title)
     decision.ring_failover = decision.any_failover = True
     return ""
 
 
-def _to_destination(case: Case, did: DID, destination: DIDDestination) -> Attempt | None:
+def _to_destination(case: Case, did: DID, destination: DIDDestination) -> list[Attempt]:
     number = case.decision.sent_destination
     if destination.kind == "number":
-        return _forward(case, did, destination.number)
+        return [_forward(case, destination.number)]
     if destination.kind == "extension":
-        user = case.snapshot.users.by_extension(case.account.id, destination.number)
-        return _to_user(case, user, number) if user is not None and user.status == "active" else None
-    device = case.snapshot.device(*destination.device) if destination.device is not None else None
+        device = case.snapshot.users.by_extension(case.account.id, destination.number)
+    else:
+        device = case.snapshot.device(*destination.device) if destination.device is not None else None
     if device is None or device.status != "active" or destination.kind == "voice_mail":
-        return None
-    return _to_user(case, device, number) if device.kind == "user" else _to_device(case, device, number)
+        return []
+    return _to_user(case, device, number) if device.kind == "user" else [_to_device(case, device, number)]
 
 
-def _to_user(case: Case, user: Device, number: str) -> Attempt:
-    gateway = _local_gateway(f"user {user.username}", RING_TIMEOUT)
+def _to_user(case: Case, user: Device, number: str) -> list[Attempt]:
+    """The telephones of a SIP user, then where its calls are forwarded to; nothing where it wants no calls."""
+    handling = case.snapshot.handling.get(user.id, PLAIN_HANDLING)
+    if handling.forward_all:
+        return [_forward(case, handling.forward_all)]
+    if handling.do_not_disturb:
+        return [_forward(case, handling.forward_busy)] if handling.forward_busy else []
+    gateway = _local_gateway(f"user {user.username}", handling.ring_time)
     codecs = case.account.codecs if case.account.codec_check else EVERY_CODEC
-    return Attempt(gateway, None, None, None, case.decision.source, number, codecs, "user", user)
+    ringing = Attempt(gateway, None, None, None, case.decision.source, number, codecs, "user", user)
+    attempts = [ringing]
+    for codes, forwarded_to in (
+        (_IS_BUSY, handling.forward_busy),
+        (_DOES_NOT_ANSWER, handling.forward_no_answer),
+        (_IS_NOT_THERE, handling.forward_not_registered),
+    ):
+        if forwarded_to:
+            attempts.append(_forward(case, forwarded_to))
+            attempts[-1].only_after = (ringing, codes)
+    return attempts
 
 
 def _to_device(case: Case, device: Device, number: str) -> Attempt:
@@ -388,7 +402,7 @@ def _to_device(case: Case, device: Device, number: str) -> Attempt:
     return Attempt(gateway, None, None, None, case.decision.source, number, codecs, "device")
 
 
-def _forward(case: Case, did: DID, number: str) -> Attempt:
+def _forward(case: Case, number: str) -> Attempt:
     gateway = _local_gateway(f"number {number}", FORWARD_RING_TIMEOUT)
     # The forwarded call answers when its own gateways do.
     gateway.progress_timeout = FORWARD_RING_TIMEOUT
@@ -400,6 +414,9 @@ def _local_gateway(name: str, ring_timeout: float) -> Gateway:
 
 
 _NO_LIMITS: Final = Chain([])
+_IS_BUSY: Final = frozenset({"BUSY", "REJECTED"})
+_DOES_NOT_ANSWER: Final = frozenset({"NO_ANSWER", "RING_TIMEOUT", "NO_RESPONSE"})
+_IS_NOT_THERE: Final = frozenset({"NOT_REGISTERED", "TRANSPORT_FAILURE"})
 
 _FIRST: Final[tuple[Check, ...]] = (check_caller, check_device, check_accounts, check_kind)
 _THEN: Final[Mapping[str, tuple[Check, ...]]] = {

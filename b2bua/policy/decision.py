@@ -115,8 +115,10 @@ class Attempt:
     """`gateway`, `device` (an IP device), `user` (the contacts of a SIP user), or `forward` (a call of its own)."""
     user: Device | None = None
     """The SIP user whose contacts are still to be found."""
-    contact: Contact | None = None
-    """The one that is called."""
+    contacts: list[Contact] = field(default_factory=list)
+    """They, once they are found: all are called at once."""
+    only_after: "tuple[Attempt, frozenset[str]] | None" = None
+    """Made only when that attempt has failed with one of these codes; None: when the attempt before it has failed."""
 
 
 @dataclass(slots=True)

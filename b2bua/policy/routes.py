@@ -5,10 +5,20 @@ from datetime import datetime
 
 from b2bua.policy.accounts import EVERY_CODEC, OPEN_RULES, RuleSet
 from b2bua.policy.limits import Chain
+from b2bua.policy.presentation import PLAIN, Presentation
+from b2bua.sip.flow import DEFAULT_PORT
 from media.sdp import CodecList
 from rating.charge import Billing
 from rating.tariff import Tariff
 from rating.window import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What we prove to a carrier by digest."""
+
+    username: str
+    secret: str = field(repr=False)
 
 
 @dataclass(slots=True)
@@ -18,8 +28,10 @@ class Gateway:
     id: int
     name: str
     host: str
-    port: int
+    port: int | None
+    """None: found by DNS (RFC 3263); with an address the transport's own."""
     transport: str
+    """`udp`, `tcp`, `tls`, `ws` or `wss`."""
     priority: int
     weight: int
     max_sessions: int | None
@@ -36,8 +48,30 @@ class Gateway:
     """Whether its P-Asserted-Identity is the caller's number."""
     probe_interval: int = 0
     """Seconds between two OPTIONS; 0: it is not probed."""
+    tls_verify: str = "name"
+    """What a certificate has to show: `name` (its issuer and our name for it), `chain` (its issuer) or `none`."""
+    prefers_tcp: bool = False
+    """Whether requests above 1,300 bytes go by TCP (RFC 3261 §18.1.1)."""
+    reliable_ringing: str = "off"
+    """100rel: `off`, `supported` or `required` (RFC 3262)."""
+    session_timer: int | None = None
+    """Seconds between two refreshes that we ask for (RFC 4028); None: we ask for none."""
+    follows_redirects: bool = False
+    registers: bool = False
+    """Whether we register there."""
+    register_expires: int = 600
+    """Seconds that we ask for."""
+    presentation: Presentation = PLAIN
+    """How it is told who calls."""
+    login: Login | None = None
+    """What we prove to it; None: nothing."""
     limits: Chain = field(default_factory=lambda: Chain([]))
     """The carrier and this gateway."""
+
+    @property
+    def known_port(self) -> int:
+        """The port where no DNS is asked."""
+        return self.port if self.port is not None else DEFAULT_PORT.get(self.transport, 5060)
 
 
 @dataclass(slots=True)

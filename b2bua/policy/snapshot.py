@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from b2bua.policy.accounts import Account, Device
+from b2bua.policy.accounts import Account, CallHandling, Device
 from b2bua.policy.devices import DeviceTable, UserTable, normalise_address
 from b2bua.policy.dids import DID
 from b2bua.policy.limits import Chain, Level
@@ -25,6 +25,8 @@ class Snapshot:
     """Length of the reference call, by which carriers are compared."""
     devices: DeviceTable = field(default_factory=DeviceTable)
     users: UserTable = field(default_factory=UserTable)
+    handling: dict[int, CallHandling] = field(default_factory=dict)
+    """Of SIP users that have any of their own, by id."""
     accounts: dict[int, Account] = field(default_factory=dict)
     carriers: dict[int, Carrier] = field(default_factory=dict)
     gateways_at: dict[str, list[tuple[Carrier, Gateway]]] = field(default_factory=dict)

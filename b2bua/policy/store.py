@@ -15,7 +15,7 @@ import structlog
 from b2bua.policy.packed_files import ensure_built, snapshot_directory
 from b2bua.policy.packed_tables import BuildNeeded, PackedTables, Refresh
 from b2bua.policy.snapshot import Snapshot
-from b2bua.policy.tables import load_tables
+from b2bua.policy.tables import OpenSecret, load_tables
 from b2bua.tasks import spawn
 from conf.errors import ServerUnavailable
 from conf.settings import Settings
@@ -35,9 +35,17 @@ class SnapshotStore:
         pool: The database.
         settings: For the system's own limits.
         changed: Called after each replacement.
+        open_secret: Reads the secrets of gateways; None, for whoever calls nobody: they are left out.
     """
 
-    def __init__(self, pool: asyncpg.Pool, settings: Settings, changed: Callable[[Snapshot], None]) -> None:
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        settings: Settings,
+        changed: Callable[[Snapshot], None],
+        open_secret: OpenSecret | None = None,
+    ) -> None:
+        self._open_secret = open_secret
         self._pool = pool
         self._settings = settings
         self._changed = changed
@@ -97,7 +105,7 @@ class SnapshotStore:
             max_attempts=self._settings.call.max_attempts,
             reference_seconds=self._settings.call.reference_seconds,
         )
-        await load_tables(connection, snapshot, large)
+        await load_tables(connection, snapshot, large, self._open_secret)
         return snapshot
 
     # Following changes

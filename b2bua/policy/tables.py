@@ -7,19 +7,23 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, time
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from zoneinfo import ZoneInfoNotFoundError
 
 import asyncpg
 import structlog
 
-from b2bua.policy.accounts import NO_CLI_RULES, OPEN_RULES, Account, RuleSet
+from b2bua.policy.accounts import NO_CLI_RULES, OPEN_RULES, Account, CallHandling, RuleSet
 from b2bua.policy.dids import DID, DIDDestination
 from b2bua.policy.lazy_devices import LazyDeviceTable, LazyUserTable
 from b2bua.policy.numbers import CLIRules, DialPatterns, InvalidRule, NumberRules, Pattern
 from b2bua.policy.packed_tables import Refresh
-from b2bua.policy.routes import Carrier, Gateway, Route, RouteEntry
+from b2bua.policy.presentation import InvalidHeaderRule, Presentation, parse_added_header, parse_passed_name
+from b2bua.policy.routes import Carrier, Gateway, Login, Route, RouteEntry
 from b2bua.policy.snapshot import Snapshot
+from b2bua.sip.errors import ParseError
+from b2bua.sip.uri import split_host_port
+from conf.secret import UnreadableSecret
 from media.sdp import CodecList
 from rating.charge import Billing
 from rating.exchange import CurrencyRate, Exchange
@@ -28,19 +32,28 @@ from rating.window import Window
 
 Connection = asyncpg.pool.PoolConnectionProxy
 
+Header = TypeVar("Header")
+
 log = structlog.get_logger()
 
 _DEFAULT_RULES: Final = ("%=>%",)
 _NOTHING: Final = NumberRules.of(())
 
 
-async def load_tables(connection: Connection, snapshot: Snapshot, large: Refresh) -> None:
+OpenSecret = Callable[[str], str]
+"""Reads an encrypted secret; raises UnreadableSecret."""
+
+
+async def load_tables(
+    connection: Connection, snapshot: Snapshot, large: Refresh, open_secret: OpenSecret | None = None
+) -> None:
     """Fill a snapshot.
 
     Args:
         connection: In a REPEATABLE READ transaction.
         snapshot: An empty one.
         large: Rates and devices of the same transaction.
+        open_secret: Reads the secrets of gateways; None, for whoever calls nobody: they are left out.
     """
     await _load_tariffs(connection, snapshot, large.ratecards)
     await _load_exchange(connection, snapshot)
@@ -48,7 +61,8 @@ async def load_tables(connection: Connection, snapshot: Snapshot, large: Refresh
     await _load_accounts(connection, snapshot, rules)
     snapshot.devices = LazyDeviceTable(large.devices, snapshot.accounts)
     snapshot.users = LazyUserTable(large.devices, snapshot.accounts)
-    await _load_carriers(connection, snapshot, rules)
+    await _load_handling(connection, snapshot)
+    await _load_carriers(connection, snapshot, rules, open_secret)
     await _load_routes(connection, snapshot)
     await _load_dids(connection, snapshot)
 
@@ -192,10 +206,25 @@ async def _load_accounts(connection: Connection, snapshot: Snapshot, rules: Mapp
     snapshot.link_accounts()
 
 
+async def _load_handling(connection: Connection, snapshot: Snapshot) -> None:
+    rows = await connection.fetch(
+        "SELECT id, forward_all, forward_busy, forward_no_answer, forward_not_registered, ring_time, do_not_disturb"
+        " FROM sip_user WHERE (forward_all, forward_busy, forward_no_answer, forward_not_registered, ring_time,"
+        " do_not_disturb) <> ('', '', '', '', 30, false)"
+    )
+    for user_id, *values in rows:
+        snapshot.handling[user_id] = CallHandling(*values)
+
+
 # Carriers and routes
 
 
-async def _load_carriers(connection: Connection, snapshot: Snapshot, rules: Mapping[tuple[str, int], RuleSet]) -> None:
+async def _load_carriers(
+    connection: Connection,
+    snapshot: Snapshot,
+    rules: Mapping[tuple[str, int], RuleSet],
+    open_secret: OpenSecret | None,
+) -> None:
     rows = await connection.fetch(
         "SELECT id, code, name, currency, tariff_id, max_sessions, cps, status, decimals, rounding, tax_percents,"
         " tax_inclusive, codecs FROM carrier ORDER BY id"
@@ -205,14 +234,63 @@ async def _load_carriers(connection: Connection, snapshot: Snapshot, rules: Mapp
         carrier.billing = Billing(row["decimals"], row["rounding"], tuple(row["tax_percents"]), row["tax_inclusive"])
         carrier.codecs = _codec_list(row["codecs"])
         carrier.rules = rules.get(("carrier", row["id"]), _NO_RULES)
-    rows = await connection.fetch(
-        "SELECT carrier_id, id, name, host, port, transport, priority, weight, max_sessions, cps, invite_timeout,"
-        " progress_timeout, ring_timeout, max_duration, status, is_trusted, probe_interval FROM gateway ORDER BY id"
-    )
-    for row in rows:
-        snapshot.carriers[row["carrier_id"]].gateways.append(Gateway(*tuple(row)[1:]))
+    await _load_gateways(connection, snapshot, open_secret)
     for carrier in snapshot.carriers.values():
         snapshot.link_carrier(carrier)
+
+
+async def _load_gateways(connection: Connection, snapshot: Snapshot, open_secret: OpenSecret | None) -> None:
+    rows = await connection.fetch(
+        "SELECT carrier_id, identity, diversion, from_user, from_domain, passed_headers, added_headers, auth_user,"
+        " auth_secret, id, name, host, port, transport, priority, weight, max_sessions, cps, invite_timeout,"
+        " progress_timeout, ring_timeout, max_duration, status, is_trusted, probe_interval, tls_verify, prefers_tcp,"
+        " reliable_ringing, session_timer, follows_redirects, registers, register_expires FROM gateway ORDER BY id"
+    )
+    for row in rows:
+        gateway = Gateway(*tuple(row)[9:])
+        gateway.presentation = Presentation(
+            row["identity"],
+            row["diversion"] == "pass",
+            row["from_user"],
+            _domain(row["from_domain"], gateway.name),
+            _headers(parse_passed_name, row["passed_headers"], gateway.name),
+            _headers(parse_added_header, row["added_headers"], gateway.name),
+        )
+        if row["auth_user"] and open_secret is not None:
+            gateway.login = _login(gateway.name, row["auth_user"], row["auth_secret"], open_secret)
+        snapshot.carriers[row["carrier_id"]].gateways.append(gateway)
+
+
+def _domain(text: str, gateway: str) -> str:
+    try:
+        if text:
+            split_host_port(text)
+    except ParseError as error:
+        log.error("domain left out", gateway=gateway, domain=text, error=str(error))
+        return ""
+    return text
+
+
+def _login(gateway: str, username: str, sealed: str, open_secret: OpenSecret) -> Login | None:
+    if not username.isprintable():
+        log.error("nothing can be proved to a gateway", gateway=gateway, error="its user name has control characters")
+        return None
+    try:
+        return Login(username, open_secret(sealed) if sealed else "")
+    except UnreadableSecret as error:
+        log.error("nothing can be proved to a gateway", gateway=gateway, error=str(error))
+        return None
+
+
+def _headers(parse: Callable[[str], Header], texts: list[str], gateway: str) -> tuple[Header, ...]:
+    found = []
+    for text in texts:
+        try:
+            found.append(parse(text))
+        except InvalidHeaderRule as error:
+            # The database should not have taken it.
+            log.error("header left out", gateway=gateway, error=str(error))
+    return tuple(found)
 
 
 async def _load_routes(connection: Connection, snapshot: Snapshot) -> None:

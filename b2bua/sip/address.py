@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from b2bua.sip.errors import ParseError
-from b2bua.sip.grammar import quote, unquote
+from b2bua.sip.grammar import BLANKS, end_of_quotes, quote, unquote
 from b2bua.sip.params import Parameters, format_parameters, parse_parameters
 from b2bua.sip.uri import URI
 
@@ -14,25 +14,21 @@ def split_address(text: str) -> tuple[str, str, str]:
     Raises:
         ParseError: no URI, or a bracket or quote that is not closed.
     """
-    search_from = 0
-    if text.startswith('"'):
-        search_from = 1
-        while search_from < len(text) and text[search_from] != '"':
-            search_from += 2 if text[search_from] == "\\" else 1
-        if search_from >= len(text):
-            raise ParseError("unclosed quote in address")
-    opening = text.find("<", search_from)
+    opening = text.find("<", end_of_quotes(text) if text.startswith('"') else 0)
     if opening < 0:
-        # Without brackets all parameters are the header's (§20.10).
+        # Without brackets all parameters are the header's, and the URI can have no headers (§20.10).
         uri, _, parameters = text.partition(";")
-        return "", uri.strip(), parameters
+        if "?" in uri or "," in uri or ">" in uri:
+            raise ParseError("URI that needs brackets has none")
+        return "", uri.strip(BLANKS), parameters
     closing = text.find(">", opening)
     if closing < 0:
         raise ParseError("unclosed bracket in address")
-    rest = text[closing + 1 :].lstrip()
+    rest = text[closing + 1 :].lstrip(BLANKS)
     if rest and rest[0] != ";":
         raise ParseError("text after the address")
-    return text[:opening].strip(), text[opening + 1 : closing], rest[1:]
+    # Blanks inside the brackets are an error that is easily forgiven (RFC 4475 §3.1.2.14).
+    return text[:opening].strip(BLANKS), text[opening + 1 : closing].strip(BLANKS), rest[1:]
 
 
 def tag_of(text: str) -> str:
@@ -42,14 +38,20 @@ def tag_of(text: str) -> str:
         ParseError: the value is malformed.
     """
     head, usual, tag = text.partition(">;tag=")
-    if usual and ";" not in tag and '"' not in head:
-        return tag.rstrip()
-    if ";" not in text:
+    if usual and ";" not in tag and ('"' not in head or _is_plainly_quoted(head)):
+        return tag.rstrip(BLANKS)
+    if ";" not in text and '"' not in text and text.endswith(">") == ("<" in text):
         return ""
     parameters = split_address(text)[2]
     if not parameters:
         return ""
     return parse_parameters(parameters).get("tag") or ""
+
+
+def _is_plainly_quoted(head: str) -> bool:
+    """Whether what stands before `>;tag=` is a quoted name without escapes, and the URI after it."""
+    name, _, uri = head.rpartition('"')
+    return name.startswith('"') and '"' not in name[1:] and "\\" not in name and "<" in uri
 
 
 @dataclass(slots=True)

@@ -1,5 +1,7 @@
 """When two URIs are the same (RFC 3261 §19.1.4)."""
 
+import re
+from string import hexdigits
 from typing import Final
 
 from b2bua.sip.uri import URI, unescape
@@ -50,14 +52,15 @@ def _plain_user(user: str) -> str:
 
 def _plain(text: str) -> str:
     """Undo escapes but those of reserved characters, whose hex digits become upper case."""
-    if "%" not in text:
-        return text
-    head, *rest = text.split("%")
-    parts = [head]
-    for part in rest:
-        escape = f"%{part[:2]}"
-        meant = unescape(escape)
-        # An escape of a byte that is no character alone stays as it is, so that a sequence of them can be compared.
-        keeps = meant == escape or meant in _RESERVED or not meant.isascii()
-        parts.append((escape.upper() if keeps else meant) + part[2:])
-    return "".join(parts)
+    return _ESCAPE.sub(lambda found: _MEANT[found[0]], text) if "%" in text else text
+
+
+def _meaning(escape: str) -> str:
+    meant = unescape(escape)
+    # An escape of a byte that is no character alone stays as it is, so that a sequence of them can be compared.
+    keeps = meant == escape or meant in _RESERVED or not meant.isascii()
+    return escape.upper() if keeps else meant
+
+
+_ESCAPE: Final = re.compile("%[0-9A-Fa-f]{2}")
+_MEANT: Final = {f"%{a}{b}": _meaning(f"%{a}{b}") for a in hexdigits for b in hexdigits}

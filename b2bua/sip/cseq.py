@@ -1,7 +1,7 @@
 """CSeq (RFC 3261 §20.16)."""
 
 from b2bua.sip.errors import ParseError
-from b2bua.sip.grammar import is_token, parse_number
+from b2bua.sip.grammar import METHODS, is_token, parse_number
 
 
 def parse_cseq(text: str) -> tuple[int, str]:
@@ -10,8 +10,10 @@ def parse_cseq(text: str) -> tuple[int, str]:
     Raises:
         ParseError: not that.
     """
-    number, _, method = text.partition(" ")
-    method = method.strip()
-    if not is_token(method):
+    parts = text.split(None, 2)
+    if len(parts) != 2:
+        raise ParseError("CSeq is not a number and a method")
+    number, method = parts
+    if method not in METHODS and not is_token(method):
         raise ParseError("CSeq without a method")
     return parse_number(number, "CSeq", 2**31 - 1), method

@@ -40,6 +40,8 @@ class Credentials:
     qop: str = ""
     nc: str = ""
     cnonce: str = ""
+    opaque: str | None = None
+    """As the challenge had it; None: it had none."""
 
     @classmethod
     def parse(cls, text: str) -> "Credentials":
@@ -72,6 +74,7 @@ class Credentials:
             fields.get("qop", "").lower(),
             fields.get("nc", ""),
             fields.get("cnonce", ""),
+            fields.get("opaque"),
         )
 
     def expected_response(self, ha1_hex: str, method: str) -> str:
@@ -96,6 +99,8 @@ class Credentials:
         parts += [f'response="{self.response}"', f"algorithm={self.algorithm}"]
         if self.qop:
             parts += [f"qop={self.qop}", f"nc={self.nc}", f"cnonce={quote(self.cnonce)}"]
+        if self.opaque is not None:
+            parts.append(f"opaque={quote(self.opaque)}")
         return "Digest " + ", ".join(parts)
 
 
@@ -108,13 +113,14 @@ class Challenge:
     algorithm: str = "MD5"
     qop: str = "auth"
     stale: bool = False
+    opaque: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> "Challenge":
         """Parse `Digest realm="…", …`.
 
         Raises:
-            ParseError: another scheme, no nonce, or an unknown algorithm.
+            ParseError: another scheme, no nonce, an unknown algorithm, or a quality of protection that is not ours.
         """
         scheme, _, rest = text.partition(" ")
         fields: dict[str, str] = {}
@@ -125,22 +131,28 @@ class Challenge:
         algorithm = fields.get("algorithm", "MD5").upper()
         if scheme.lower() != "digest" or not fields.get("nonce") or algorithm not in ALGORITHMS:
             raise ParseError("challenge cannot be answered")
-        qops = [qop.strip() for qop in fields.get("qop", "").lower().split(",")]
+        qop = fields.get("qop", "").lower()
+        if qop and "auth" not in [each.strip() for each in qop.split(",")]:
+            raise ParseError("challenge asks for a quality of protection other than auth")
         stale = fields.get("stale", "").lower() == "true"
-        return cls(fields.get("realm", ""), fields["nonce"], algorithm, "auth" if "auth" in qops else "", stale)
+        return cls(
+            fields.get("realm", ""), fields["nonce"], algorithm, "auth" if qop else "", stale, fields.get("opaque")
+        )
 
-    def answer(self, username: str, secret: str, method: str, uri: str, cnonce: str) -> Credentials:
-        """The credentials that answer this challenge."""
+    def answer(self, username: str, secret: str, method: str, uri: str, cnonce: str, count: int = 1) -> Credentials:
+        """The credentials that answer this challenge, for the so-manyth time."""
         credentials = Credentials(username, self.realm, self.nonce, uri, "", self.algorithm, self.qop)
+        credentials.opaque = self.opaque
         if self.qop:
-            credentials.nc, credentials.cnonce = "00000001", cnonce
+            credentials.nc, credentials.cnonce = f"{count:08x}", cnonce
         credentials.response = credentials.expected_response(ha1(username, self.realm, secret, self.algorithm), method)
         return credentials
 
     def __str__(self) -> str:
         stale = ", stale=true" if self.stale else ""
         qop = f', qop="{self.qop}"' if self.qop else ""
-        return f'Digest realm={quote(self.realm)}, nonce="{self.nonce}", algorithm={self.algorithm}{qop}{stale}'
+        opaque = f", opaque={quote(self.opaque)}" if self.opaque is not None else ""
+        return f'Digest realm={quote(self.realm)}, nonce="{self.nonce}", algorithm={self.algorithm}{qop}{stale}{opaque}'
 
 
 class NonceMaker:

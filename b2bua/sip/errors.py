@@ -2,6 +2,8 @@
 
     SIPError
         ParseError           bytes or text that are not what the grammar says
+            UnacceptableRequest  (message.py) a request with a fault that can be answered
+            StreamBroken         (stream.py) a stream in which the next message cannot be found
         InvalidState         we asked a transaction or dialog for what its state does not allow: our own bug
 
 Receiving never raises: the transaction layer turns a `ParseError` into a 400 or drops the message.

@@ -7,9 +7,9 @@ from b2bua.sip.grammar import is_token
 
 COMPACT_FORMS: Final = {
     "a": "accept-contact", "b": "referred-by", "c": "content-type", "d": "request-disposition", "e": "content-encoding",
-    "f": "from", "i": "call-id", "k": "supported", "l": "content-length", "m": "contact", "n": "identity-info",
-    "o": "event", "r": "refer-to", "s": "subject", "t": "to", "u": "allow-events", "v": "via", "x": "session-expires",
-    "y": "identity",
+    "f": "from", "i": "call-id", "j": "reject-contact", "k": "supported", "l": "content-length", "m": "contact",
+    "n": "identity-info", "o": "event", "r": "refer-to", "s": "subject", "t": "to", "u": "allow-events", "v": "via",
+    "x": "session-expires", "y": "identity",
 }  # fmt: skip
 
 _SPECIAL_CASE: Final = {

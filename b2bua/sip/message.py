@@ -5,14 +5,16 @@ grammar of every other header is read by whoever needs it. Text is UTF-8 with un
 so that what is passed on leaves as it came.
 """
 
+from itertools import islice
 from typing import Final
 
 from b2bua.sip.address import tag_of
 from b2bua.sip.cseq import parse_cseq
 from b2bua.sip.errors import ParseError
-from b2bua.sip.grammar import is_token, parse_number
+from b2bua.sip.grammar import BLANKS, METHODS, is_token, parse_number, split_outside_quotes
 from b2bua.sip.headers import Headers, canonical_name, known_names, written_name
 from b2bua.sip.status import reason_phrase
+from b2bua.sip.uri import SCHEMES, URI
 from b2bua.sip.via import Via
 
 SIZE_LIMIT: Final = 65_536
@@ -20,6 +22,12 @@ SIZE_LIMIT: Final = 65_536
 
 HEADER_LIMIT: Final = 256
 """Most header lines in a message."""
+
+LINE_LIMIT: Final = 2048
+"""Most lines of a head, those included that continue a header."""
+
+VIA_LIMIT: Final = 256
+"""Most Via values."""
 
 
 class Message:
@@ -59,7 +67,9 @@ class Message:
             raise ParseError(_identity_fault(headers)) from error
         for value in vias:
             if "," in value:
-                headers["via"] = vias = [part.strip() for value in vias for part in value.split(",")]
+                headers["via"] = vias = _split_vias(vias)
+                if not all(map(_begins_as_via, vias)):
+                    raise ParseError("malformed Via")
                 break
         self.via = Via.parse(vias[0])
         if not self.call_id:
@@ -124,43 +134,79 @@ class Response(Message):
         response.method = request.method
         return response
 
+    @classmethod
+    def to_malformed(cls, request: Request, status: int, to_tag: str) -> "Response":
+        """Answer a request that is not all there: what it lacks is left out, and what it repeats is taken once."""
+        source = request.headers
+        headers = Headers()
+        headers["via"] = source["via"]
+        for name in ("from", "to", "call-id", "cseq"):
+            if name in source:
+                headers[name] = source[name][:1]
+        if to_tag and "to" in headers and not request.to_tag:
+            headers["to"] = [f"{headers['to'][0]};tag={to_tag}"]
+        response = cls(status, reason_phrase(status), headers)
+        response.method = request.method
+        return response
+
     def to_bytes(self) -> bytes:
         """The message as it goes on the wire; Content-Length is added."""
         return self._to_bytes(f"SIP/2.0 {self.status} {self.reason}")
+
+
+class UnacceptableRequest(ParseError):
+    """A request with a fault, complete enough to be answered: its top Via and its To tag have been read."""
+
+    def __init__(self, reason: str, status_hint: int, request: Request) -> None:
+        super().__init__(reason, status_hint)
+        self.request = request
 
 
 def split_head(data: bytes) -> tuple[str, Headers, bytes]:
     """Split a message into start line, headers and what follows the empty line.
 
     Raises:
-        ParseError: no end of the head, a line without a colon, too many headers, control characters, or too long.
+        ParseError: no end of the head, a line without a colon, too many headers, or control characters.
     """
-    if len(data) > SIZE_LIMIT:
-        raise ParseError("message is too long", 513)
     head, separator, body = data.partition(b"\r\n\r\n")
     if not separator:
         raise ParseError("headers do not end")
     text = head.decode("utf-8", "surrogateescape")
-    if "\r\n " in text or "\r\n\t" in text:
-        text = _unfold(text)
     lines = text.split("\r\n")
     # A lone CR, LF or NUL would become a line of its own in a careless peer, once passed on.
-    if text.count("\n") + text.count("\r") != 2 * (len(lines) - 1) or "\0" in text:
+    if text.count("\n") + text.count("\r") != 2 * (len(lines) - 1) or ("\0" in text and _has_bare_nul(text)):
         raise ParseError("control character in header")
+    try:
+        return lines[0], _read_headers(lines), body
+    except ParseError:
+        # A line that begins with a blank is no header by itself.
+        if "\r\n " not in text and "\r\n\t" not in text:
+            raise
+    if len(lines) > LINE_LIMIT:
+        raise ParseError("too many lines", 513)
+    return lines[0], _read_headers(_unfold(lines)), body
+
+
+def _read_headers(lines: list[str]) -> Headers:
     if len(lines) > HEADER_LIMIT + 1:
         raise ParseError("too many headers", 513)
     headers = Headers()
-    start_line = lines[0]
-    for line in lines[1:]:
+    names = known_names
+    for line in islice(lines, 1, None):
         name, colon, value = line.partition(":")
         if not colon:
             raise ParseError("header without a colon")
-        name = known_names.get(name) or canonical_name(name)
+        name = names.get(name) or canonical_name(name)
         if name in headers:
-            headers[name].append(value.strip())
+            headers[name].append(value.strip(BLANKS))
         else:
-            headers[name] = [value.strip()]
-    return start_line, headers, body
+            headers[name] = [value.strip(BLANKS)]
+    return headers
+
+
+def _has_bare_nul(text: str) -> bool:
+    # RFC 3261 §25.1: a quoted-pair may hold any character but CR and LF.
+    return text.count("\0") != text.count("\\\0")
 
 
 def _identity_fault(headers: Headers) -> str:
@@ -171,27 +217,41 @@ def _identity_fault(headers: Headers) -> str:
     return f"{written_name(repeated)} is repeated"
 
 
-def _unfold(text: str) -> str:
-    # A line that begins with a blank continues the one before it (§7.3.1).
-    lines: list[str] = []
-    for line in text.split("\r\n"):
-        if line[:1] in (" ", "\t") and lines:
-            lines[-1] = f"{lines[-1].rstrip()} {line.strip()}"
+def _unfold(lines: list[str]) -> list[str]:
+    # A line that begins with a blank continues the header before it (§7.3.1).
+    parts: list[list[str]] = []
+    for number, line in enumerate(lines):
+        if number > 1 and line[:1] in (" ", "\t"):
+            parts[-1] += filter(None, (line.strip(BLANKS),))
         else:
-            lines.append(line)
-    return "\r\n".join(lines)
+            parts.append([line.rstrip(BLANKS)] if number else [line])
+    return [" ".join(part) if len(part) > 1 else part[0] for part in parts]
+
+
+def _split_vias(values: list[str]) -> list[str]:
+    parts = [part for value in values for part in split_outside_quotes(value, ",")]
+    if len(parts) > VIA_LIMIT:
+        raise ParseError("too many Via values")
+    return parts
+
+
+def _begins_as_via(value: str) -> bool:
+    return value[:3].upper() == "SIP"
 
 
 def parse_message(data: bytes, *, framed: bool = False) -> Request | Response:
     """Parse one datagram, or one message that the stream parser has cut out (`framed`).
 
-    Bytes of a datagram after Content-Length are dropped; too few are a fault (§18.3).
-
     Raises:
-        ParseError: not a SIP message. Where it is a request that can be answered all the same, the error has it as
-            its attribute `request`.
+        UnacceptableRequest: a request that can be answered with its `status_hint`.
+        ParseError: anything else that is not SIP.
     """
-    start_line, headers, body = split_head(data)
+    if len(data) > SIZE_LIMIT:
+        raise unacceptable(data, ParseError("message is too long", 513))
+    try:
+        start_line, headers, body = split_head(data)
+    except ParseError as error:
+        raise (unacceptable(data, error) if error.status_hint == 513 else error) from None
     if start_line.startswith("SIP/2.0 "):
         response = _parse_status_line(start_line, headers)
         response.read_identity()
@@ -200,36 +260,55 @@ def parse_message(data: bytes, *, framed: bool = False) -> Request | Response:
     request = _parse_request_line(start_line, headers)
     method = request.method
     try:
+        _check_request_uri(request.uri)
         request.read_identity()
         if request.method != method:
-            request.method = method
             raise ParseError("CSeq names another method")
         request.body = _body(headers, body, framed)
         if not request.from_tag and request.via.branch:
             raise ParseError("From has no tag")
     except ParseError as error:
-        if _can_be_answered(headers):
-            raise UnacceptableRequest(str(error), error.status_hint, request) from error
-        raise
+        request.method = method  # not that of the CSeq
+        raise _answerable(request, error) from error
     return request
 
 
-class UnacceptableRequest(ParseError):
-    """A request with a fault, complete enough to be answered with one."""
+def unacceptable(data: bytes, fault: ParseError) -> ParseError:
+    """What to raise for a message that is not read to its end: the fault, with the request if its beginning has one.
 
-    def __init__(self, reason: str, status_hint: int, request: Request) -> None:
-        super().__init__(reason, status_hint)
-        self.request = request
-
-
-def _can_be_answered(headers: Headers) -> bool:
-    if any(name not in headers for name in ("via", "from", "to", "call-id", "cseq")):
-        return False
+    Args:
+        data: The message, or as much of it as there is.
+        fault: What is wrong with it.
+    """
+    head, separator, _ = data[:SIZE_LIMIT].partition(b"\r\n\r\n")
+    lines = head.split(b"\r\n", HEADER_LIMIT + 1)[: HEADER_LIMIT + 1]
+    if not separator:
+        lines.pop()  # it may be cut
     try:
-        Via.parse(headers["via"][0].partition(",")[0])
+        start_line, headers, _ = split_head(b"\r\n".join(lines) + b"\r\n\r\n")
+        return _answerable(_parse_request_line(start_line, headers), fault)
+    except UnacceptableRequest as error:
+        return error
     except ParseError:
-        return False
-    return True
+        return fault
+
+
+def _answerable(request: Request, fault: ParseError) -> ParseError:
+    """The fault as one that can be answered, if the request says where to."""
+    headers = request.headers
+    try:
+        vias = _split_vias(headers["via"])
+        request.via = Via.parse(vias[0])
+    except (KeyError, ParseError):
+        return fault
+    # What is no Via would not be one in the answer either (RFC 4475 §3.1.2.1).
+    headers["via"] = [vias[0], *filter(_begins_as_via, vias[1:])]
+    recipient = headers.first("to")
+    try:
+        request.to_tag = tag_of(recipient)
+    except ParseError:
+        request.to_tag = "?" if ";tag=" in recipient.lower() else ""
+    return UnacceptableRequest(str(fault), fault.status_hint, request)
 
 
 def _body(headers: Headers, body: bytes, framed: bool) -> bytes:
@@ -247,18 +326,31 @@ def _body(headers: Headers, body: bytes, framed: bool) -> bytes:
 def _parse_request_line(line: str, headers: Headers) -> Request:
     method, _, rest = line.partition(" ")
     uri, _, version = rest.rpartition(" ")
-    if not uri or not is_token(method):
+    if not uri or (method not in METHODS and not is_token(method)):
         raise ParseError("malformed request line")
     request = Request(method, uri, headers)
-    if version.upper() != "SIP/2.0":
-        if version[:4].upper() == "SIP/" and _can_be_answered(headers):
-            raise UnacceptableRequest("unsupported SIP version", 505, request)
-        raise ParseError("malformed request line")
-    if " " in uri or uri[0] == "<":
-        if _can_be_answered(headers):
-            raise UnacceptableRequest("malformed Request-URI", 400, request)
-        raise ParseError("malformed Request-URI")
+    if version != "SIP/2.0" and version.upper() != "SIP/2.0":
+        if version[:4].upper() == "SIP/":
+            raise _answerable(request, ParseError("unsupported SIP version", 505))
+        fault = ParseError("malformed request line")
+        # RFC 4475 §3.1.2.10: blanks after the version. What names no SIP at all is not answered.
+        is_sip = not version and uri.rstrip(BLANKS)[-8:].upper() == " SIP/2.0"
+        raise _answerable(request, fault) if is_sip else fault
     return request
+
+
+def _check_request_uri(uri: str) -> None:
+    if " " in uri or uri[0] == "<":
+        raise ParseError("malformed Request-URI")
+    if not uri.startswith(("sip:", "sips:", "tel:")):
+        scheme, colon, _ = uri.partition(":")
+        if not colon:
+            raise ParseError("Request-URI without a scheme")
+        if scheme.lower() not in SCHEMES:
+            raise ParseError("unsupported URI scheme", 416)  # RFC 3261 §8.2.2.1
+    if uri.count(":") > 2:
+        # More than a scheme and a port: a password, or an IPv6 address that may lack its brackets (RFC 5118 §4.2).
+        URI.parse(uri)
 
 
 def _parse_status_line(line: str, headers: Headers) -> Response:

@@ -1,7 +1,12 @@
 """Parameters `;name=value` of URIs and header values (RFC 3261 §25.1 generic-param)."""
 
+from typing import Final
+
 from b2bua.sip.errors import ParseError
-from b2bua.sip.grammar import split_outside_quotes
+from b2bua.sip.grammar import BLANKS, split_outside_quotes
+
+PARAMETER_LIMIT: Final = 256
+"""Most parameters of a value, so that no value is long work."""
 
 Parameters = dict[str, str | None]
 """Name in lower case -> value as written (quotes kept), or None for a parameter without one."""
@@ -11,19 +16,22 @@ def parse_parameters(text: str) -> Parameters:
     """Parse `a=1;b;c="x;y"`, without the leading semicolon.
 
     Raises:
-        ParseError: a parameter without a name.
+        ParseError: a parameter without a name, or too many of them.
     """
     parameters: Parameters = {}
     if not text:
         return parameters
-    for part in text.split(";") if '"' not in text else split_outside_quotes(text, ";"):
+    parts = text.split(";") if '"' not in text else split_outside_quotes(text, ";")
+    if len(parts) > PARAMETER_LIMIT:
+        raise ParseError("too many parameters")
+    for part in parts:
         name, equals, value = part.partition("=")
-        name = name.strip().lower()
+        name = name.strip(BLANKS).lower()
         if not name:
-            if not equals and not part.strip():
+            if not equals:
                 continue  # ";;" and a trailing ";" are met in the wild and change nothing
             raise ParseError("parameter without a name")
-        parameters[name] = value.strip() if equals else None
+        parameters[name] = value.strip(BLANKS) if equals else None
     return parameters
 
 

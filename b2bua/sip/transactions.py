@@ -21,14 +21,19 @@ from b2bua.sip.events import (
 from b2bua.sip.flow import DEFAULT_PORT, Flow
 from b2bua.sip.headers import Headers
 from b2bua.sip.machine import Action, Input, Table
-from b2bua.sip.message import Request, Response, UnacceptableRequest, parse_message
+from b2bua.sip.message import Request, Response, UnacceptableRequest, parse_message, unacceptable
+from b2bua.sip.stream import StreamBroken
 from b2bua.sip.timers import TimerWheel, Timing
-from b2bua.sip.via import MAGIC_COOKIE
+from b2bua.sip.uri import split_host_port
+from b2bua.sip.via import MAGIC_COOKIE, Via
 
 TRANSACTION_LIMIT: Final = 400_000
 """Most transactions at once, lingering ones included; requests beyond it are dropped, and the peer tries again."""
 
+_OWN_LIMIT: Final = 1000
+
 Key = tuple[str, str, str]
+"""Branch, sent-by and method; a server transaction's of the peer's Via, a client transaction's of ours."""
 
 
 class Transaction:
@@ -86,6 +91,7 @@ class TransactionLayer:
         self._clients: dict[Key, ClientTransaction] = {}
         self._servers: dict[Key, ServerTransaction] = {}
         self._wheel: TimerWheel[Transaction] = TimerWheel()
+        self._own: dict[str, str] = {}
         self._events: list[Event] = []
         self._outgoing: list[tuple[Flow, bytes, Transaction | None]] = []
         self.malformed = 0
@@ -172,6 +178,14 @@ class TransactionLayer:
         else:
             self._receive_response(message)  # type: ignore[arg-type]
 
+    def refuse(self, fault: StreamBroken, flow: Flow, now: float) -> None:
+        """Answer the request at which a stream broke, where its head says enough (RFC 3261 §18.3)."""
+        self._now = now
+        self.malformed += 1
+        error = unacceptable(fault.head, fault)
+        if isinstance(error, UnacceptableRequest):
+            self._refuse_malformed(error, flow)
+
     def send_request(self, request: Request, flow: Flow, now: float, user: object) -> ClientTransaction:
         """Send a request other than ACK in a transaction of its own; the Via is added here."""
         self._now = now
@@ -248,9 +262,12 @@ class TransactionLayer:
     # Matching (§17.1.3, §17.2.3)
 
     def _receive_response(self, response: Response) -> None:
-        transaction = self._clients.get((response.via.branch, "", response.method))
-        if transaction is None:
-            return  # §18.1.2: a stray; late answers of ended transactions are the peer's to repeat in vain
+        via = response.via
+        transaction = self._clients.get((via.branch, via.sent_by, response.method))
+        # §18.1.2, §8.1.3.3: the top Via is ours, and it is the only one. Late answers of ended transactions are the
+        # peer's to repeat in vain.
+        if transaction is None or len(response.headers["via"]) > 1:
+            return
         status = response.status
         if status < 200:
             happened = Input.RECV_1XX
@@ -303,31 +320,31 @@ class TransactionLayer:
         request = error.request
         if request.method == "ACK":
             return
-        try:
-            request.read_identity()
-        except ParseError:
-            if not hasattr(request, "via"):
-                return
-            request.from_tag = ""
-            request.to_tag = "?" if ";tag=" in request.headers["to"][0].lower() else ""  # `to` adds none where one is
-        request.method = request.method or "UNKNOWN"
-        if not hasattr(request, "to_tag"):
-            request.to_tag = ""
         reply_flow = response_flow(request, flow)
-        response = Response.to(request, error.status_hint, "" if request.to_tag else self._new_branch())
+        response = Response.to_malformed(request, error.status_hint, self._new_branch())
         response.reason = f"{response.reason} - {error}" if error.status_hint == 400 else response.reason
         self._outgoing.append((reply_flow, response.to_bytes(), None))
 
     def _start_client(self, request: Request, flow: Flow, branch: str, user: object) -> ClientTransaction:
         is_invite = request.method == "INVITE"
         table = invite_client.TRANSITIONS if is_invite else non_invite_client.TRANSITIONS
-        key = (branch, "", request.method)
+        key = (branch, self._own_sent_by(flow), request.method)
         transaction = ClientTransaction(table, key, request, flow)
         transaction.user = user
         self._add_via(request, flow, branch)
         self._clients[key] = transaction
         self._drive(transaction, Input.SEND_REQUEST, request)
         return transaction
+
+    def _own_sent_by(self, flow: Flow) -> str:
+        """What `Via.sent_by` gives for a Via of ours."""
+        text = self._sent_by(flow)
+        known = self._own.get(text)
+        if known is None:
+            if len(self._own) >= _OWN_LIMIT:
+                self._own.clear()
+            known = self._own[text] = Via("", *split_host_port(text)).sent_by
+        return known
 
     def _add_via(self, request: Request, flow: Flow, branch: str) -> None:
         # RFC 3581: rport is asked for, so that answers come back through a NAT in front of us.
@@ -415,8 +432,9 @@ _NO_LINGER: Final = frozenset({Input.TIMER_D, Input.TIMER_I, Input.TIMER_J, Inpu
 def _server_key(request: Request) -> Key:
     via = request.via
     branch = via.branch
-    if not branch.startswith(MAGIC_COOKIE):
-        # §17.2.3, RFC 2543 peers: a request is known by its dialog identity and CSeq instead.
+    if not branch.startswith(MAGIC_COOKIE) or branch == MAGIC_COOKIE:
+        # §17.2.3, RFC 2543 peers: a request is known by its dialog identity and CSeq instead. So is one whose branch
+        # is the cookie and nothing else (RFC 4475 §3.2.1).
         branch = f"{request.call_id}|{request.from_tag}|{request.cseq}|{branch}"
     return branch, via.sent_by, request.method
 

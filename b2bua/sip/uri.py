@@ -1,11 +1,16 @@
 """SIP, SIPS and tel URIs (RFC 3261 §19.1, RFC 3966)."""
 
+import re
 from dataclasses import dataclass, field
+from string import hexdigits
 from typing import Final
 
 from b2bua.sip.errors import ParseError
 from b2bua.sip.grammar import parse_number
 from b2bua.sip.params import Parameters, format_parameters, parse_parameters
+
+SCHEMES: Final = ("sip", "sips", "tel")
+"""Schemes of URIs that can be called."""
 
 _HOST: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._:%")
 """Characters of host names and addresses; the percent sign begins an IPv6 zone. An underscore is met in the wild."""
@@ -71,7 +76,7 @@ class URI:
             if not number:
                 raise ParseError("tel URI without a number")
             return cls("tel", number, "", None, parse_parameters(parameters))
-        if scheme not in ("sip", "sips"):
+        if scheme not in SCHEMES:
             raise ParseError("unsupported URI scheme", 416)
         # The user part may hold ';' and '?', so it is cut off first (RFC 3261 §25.1 user-unreserved).
         user, at, hostpart = rest.rpartition("@")
@@ -91,9 +96,7 @@ class URI:
         for mark in (";", ":"):
             if mark in user:
                 user = user.partition(mark)[0]
-        if "%" in user:
-            user = unescape(user)
-        return user
+        return unescape(user)
 
     def __str__(self) -> str:
         if self.scheme == "tel":
@@ -103,6 +106,10 @@ class URI:
         host = join_host_port(self.host, self.port)
         return f"{self.scheme}:{user}{host}{format_parameters(self.parameters)}{headers}"
 
+
+_ESCAPE: Final = re.compile(rb"%([2-7][0-9A-Fa-f]|[89A-Fa-f][0-9A-Fa-f])(?<!7[Ff])")
+_BYTES: Final = {(a + b).encode(): bytes([int(a + b, 16)]) for a in hexdigits for b in hexdigits}
+"""Two hex digits in any case -> the byte."""
 
 _SAFE_USER = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.!~*'()&=+$,?/")
 
@@ -119,17 +126,9 @@ def escape_user(text: str) -> str:
 
 def unescape(text: str) -> str:
     """Replace `%HH` by its byte (UTF-8); a lone percent sign stays, and so does an escaped control character."""
-    data, position = bytearray(), 0
-    while position < len(text):
-        pair = text[position + 1 : position + 3]
-        if text[position] == "%" and len(pair) == 2 and all(c in "0123456789abcdefABCDEF" for c in pair):
-            code = int(pair, 16)
-            if 0x20 <= code != 0x7F:
-                data.append(code)
-                position += 3
-                continue
-        data += _encode(text[position])
-        position += 1
+    if "%" not in text:
+        return text
+    data = _ESCAPE.sub(lambda found: _BYTES[found[1]], _encode(text))
     return data.decode("utf-8", "surrogateescape")
 
 

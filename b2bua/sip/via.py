@@ -1,9 +1,11 @@
 """Via (RFC 3261 §20.42, RFC 3581)."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Final
 
 from b2bua.sip.errors import ParseError
+from b2bua.sip.grammar import BLANKS
 from b2bua.sip.params import Parameters, format_parameters, parse_parameters
 from b2bua.sip.uri import join_host_port, split_host_port
 
@@ -21,6 +23,8 @@ class Via:
     port: int | None = None
     """None: not written, which means the transport's default."""
     parameters: Parameters = field(default_factory=dict)
+    version: str = "2.0"
+    """Of SIP; another one is read, so that it can be refused (RFC 4475 §3.1.2.16)."""
 
     @classmethod
     def parse(cls, text: str) -> "Via":
@@ -30,18 +34,14 @@ class Via:
             ParseError: not that.
         """
         sent, _, parameters = text.partition(";")
-        protocol, _, by = sent.strip().partition(" ")
-        if protocol[:8].upper() != "SIP/2.0/" or len(protocol) == 8 or not by:
-            # LWS around the slashes (RFC 4475 §3.1.1.1), or a tab before the host.
-            before, _, after = sent.rpartition("/")
-            transport, _, by = after.replace("\t", " ").strip().partition(" ")
-            protocol = f"{''.join(before.split())}/{transport}"
-            if protocol[:8].upper() != "SIP/2.0/" or not transport:
-                raise ParseError("Via is not SIP/2.0")
+        protocol, _, by = sent.strip(BLANKS).partition(" ")
+        transport, version = protocol[8:].upper(), "2.0"
+        if not transport or not by or protocol[:8] != "SIP/2.0/":
+            transport, version, by = _read_sent(sent)
         if " " in by or "\t" in by:
-            by = "".join(by.split())
+            by = ":".join(part.strip(BLANKS) for part in by.split(":"))
         host, port = split_host_port(by)
-        return cls(protocol[8:].upper(), host, port, parse_parameters(parameters))
+        return cls(transport, host, port, parse_parameters(parameters), version)
 
     @property
     def branch(self) -> str:
@@ -54,4 +54,19 @@ class Via:
         return f"{self.host.lower()}:{self.port or 5060}"
 
     def __str__(self) -> str:
-        return f"SIP/2.0/{self.transport} {join_host_port(self.host, self.port)}{format_parameters(self.parameters)}"
+        sent_by = join_host_port(self.host, self.port)
+        return f"SIP/{self.version}/{self.transport} {sent_by}{format_parameters(self.parameters)}"
+
+
+# Another case, another version, LWS around the slashes (RFC 4475 §3.1.1.1), or a tab before the host.
+_SENT: Final = re.compile(
+    r"[ \t]*SIP[ \t]*/[ \t]*([0-9]+\.[0-9]+)[ \t]*/[ \t]*([^ \t/]+)[ \t]+(.+)", re.IGNORECASE | re.DOTALL
+)
+
+
+def _read_sent(text: str) -> tuple[str, str, str]:
+    found = _SENT.fullmatch(text)
+    if found is None:
+        raise ParseError("Via is not SIP/2.0")
+    version, transport, by = found.groups()
+    return transport.upper(), version, by

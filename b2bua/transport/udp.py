@@ -83,6 +83,8 @@ class UDPListener:
                 if len(flows) >= _FLOWS_LIMIT:
                     flows.clear()
                 flow = flows[key] = Flow("udp", source[0], source[1], self.index)
+            if "%" in flow.host:
+                continue  # link-local: without its zone, which SIP cannot carry, nobody can answer to it
             if size > 4:  # anything shorter is a keep-alive (RFC 5626 §3.5.1)
                 self._received(bytes(view[:size]), flow)
         self._end_of_turn()

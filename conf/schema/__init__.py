@@ -7,9 +7,10 @@ Version history (the number of the newest file):
     4  files of records for outside billing
     5  number rules, codec lists, loss guard, modes and windows of routes, DIDs, emergency numbers
     6  which rates and devices a change was of
+    7  what carriers ask of SIP, forwarding of SIP users, the messages of calls
 """
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """Newest migration in this package; a service refuses a database that is older."""
 
 SCHEMA_COMPAT_VERSION = 1

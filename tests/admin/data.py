@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
+import orjson
 from argon2 import PasswordHasher
 
 PASSWORD = "Correct-horse-7"
@@ -73,9 +74,9 @@ class Data:
             INSERT INTO cdr (call_id, attempt, is_last, received_at, answered_at, ended_at, duration, post_dial_delay,
                              account_id, account_chain, device, gateway_id, carrier_id, worker, a_call_id, b_address,
                              source_received, destination_received, destination_sent, a_address, a_transport,
-                             sip_code, q850_cause, code, object, ended_by, gross, currency)
+                             sip_code, q850_cause, code, object, ended_by, gross, currency, kind)
             VALUES ($1, $2, $3, $4, $5, $6, $7, 1.8, $8, $9, 'ip:1', $10, $11, 'sip-1', 'a@caller', '198.51.100.9:5060',
-                    $12, $13, $14, '192.0.2.1:5060', 'udp', $15, $16, $17, $18, 'caller', $19, 'EUR')
+                    $12, $13, $14, '192.0.2.1:5060', 'udp', $15, $16, $17, $18, 'caller', $19, 'EUR', $20)
             """,
             call_id,
             columns.get("attempt", 1),
@@ -96,8 +97,19 @@ class Data:
             code,
             columns.get("object", ""),
             columns.get("gross", Decimal("0.0712") if code == "ANSWERED" else None),
+            columns.get("kind", "outgoing"),
         )
         return call_id
+
+    async def trace(self, call_id: UUID, *messages: tuple[float, str, bool, str, str]) -> None:
+        """The SIP messages of a call: seconds, leg, whether we sent it, peer, text."""
+        received = await self.connection.fetchval("SELECT received_at FROM cdr WHERE call_id = $1", call_id)
+        await self.connection.execute(
+            "INSERT INTO call_trace (call_id, received_at, messages) VALUES ($1, $2, $3::text::jsonb)",
+            call_id,
+            received,
+            orjson.dumps(messages).decode(),
+        )
 
     async def charge(self, call_id: UUID, level: int, gross: str, *, account_id: int | None, **ids: int) -> None:
         received = await self.connection.fetchval("SELECT received_at FROM cdr WHERE call_id = $1", call_id)

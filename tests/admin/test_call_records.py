@@ -176,3 +176,66 @@ def test_what_a_caller_sends_is_shown_as_text(play: Play) -> None:
         assert "&lt;script&gt;alert" in text
 
     play(scenario)
+
+
+MESSAGES = (
+    (
+        0.0,
+        "a",
+        False,
+        "udp:192.0.2.1:5060",
+        "INVITE sip:4930901820@h SIP/2.0\nSubject: <b>\nContent-Type: application/sdp",
+    ),
+    (0.012, "b", True, "udp:198.51.100.9:5060", "INVITE sip:99#4930901820@h SIP/2.0"),
+    (0.012, "", False, "", "2 messages left out"),
+    (1.5, "b", False, "udp:198.51.100.9:5060", "SIP/2.0 503 Carrier is ill\nCSeq: 1 INVITE"),
+    (1.5, "a", True, "udp:192.0.2.1:5060", "SIP/2.0 503 Service Unavailable\nCSeq: 1 INVITE"),
+)
+
+
+class TestMessages:
+    def test_staff_sees_the_ladder_and_every_message(self, play: Play) -> None:
+        async def scenario(panel: Panel) -> None:
+            call_id, _, _ = await one_call(panel)
+            await panel.data.trace(call_id, *MESSAGES)
+            await panel.signed_in("support")
+            text = (await panel.get(f"/call-records/{call_id}/1")).text
+            assert text.count('<a class="sw-arrow') == text.count("<details>\n            <summary>") == 4
+            for part in ("Subject: &lt;b&gt;", "2 messages left out", "INVITE +SDP", "503 Carrier is ill", "1.500 s"):
+                assert part in text
+            assert 'href="#message-5"' in text
+            assert 'id="message-5"' in text
+
+        play(scenario)
+
+    @pytest.mark.parametrize("owner", [1, 2])
+    def test_account_sees_the_callers_side_alone(self, play: Play, owner: int) -> None:
+        async def scenario(panel: Panel) -> None:
+            call = await one_call(panel)
+            await panel.data.trace(call[0], *MESSAGES)
+            await panel.signed_in("reseller" if owner == 1 else "customer", int(call[owner]))
+            text = (await panel.get(f"/call-records/{call[0]}/1")).text
+            assert "503 Service Unavailable" in text
+            assert text.count('<a class="sw-arrow') == 2
+            for part in ("Carrier is ill", "198.51.100.9", "99#", "Called side"):
+                assert part not in text
+
+        play(scenario)
+
+    def test_account_does_not_see_a_carrier_that_called(self, play: Play) -> None:
+        async def scenario(panel: Panel) -> None:
+            customer = await panel.data.account("CUST0001")
+            call_id = await panel.data.record(customer, kind="incoming")
+            await panel.data.trace(call_id, *MESSAGES)
+            await panel.signed_in("customer", customer)
+            assert 'id="messages"' not in (await panel.get(f"/call-records/{call_id}/1")).text
+
+        play(scenario)
+
+    def test_call_without_messages_has_no_ladder(self, play: Play) -> None:
+        async def scenario(panel: Panel) -> None:
+            call_id, _, _ = await one_call(panel)
+            await panel.signed_in("administrator")
+            assert 'id="messages"' not in (await panel.get(f"/call-records/{call_id}/1")).text
+
+        play(scenario)

@@ -9,7 +9,7 @@ import pytest
 
 from cdr.backup import JournalLinks, JournalsInUse, check_unused, has_records, put_aside, put_back
 from cdr.journal import JournalWriter, calls_up, encode_line, segment_path, segments
-from tests.support.records import make_answered_line, make_cdr_line, make_record
+from tests.support.records import make_answered_line, make_cdr_line, make_record, make_trace_line
 
 NOW = datetime(2026, 9, 15, 12, tzinfo=UTC)
 HEAD = encode_line({"kind": "segment"})
@@ -129,7 +129,7 @@ class TestRestore:
         writer = JournalWriter(source, "sip-1", "run", segment_size=1 << 20, sync_interval=1.0)
         writer.open(made_at, [])
         over, up = (make_record(number, answered_at=made_at + answered) for number in (1, 2))
-        for line in (make_answered_line(over), make_answered_line(up), make_cdr_line(over)):
+        for line in (make_answered_line(over), make_answered_line(up), make_cdr_line(over), make_trace_line()):
             writer.append(line)
         writer.close(made_at)
         put_back(tmp_path / "restored", tmp_path, ["journal/sip-1/0000000001.journal"], NOW)

@@ -18,7 +18,14 @@ from hypothesis import strategies as st
 
 from cdr.errors import JournalLocked
 from cdr.journal import JournalWriter, encode_line, read_lines, segment_path, segments
-from tests.support.records import ARRIVED, make_answered_line, make_cdr_line, make_level, make_record
+from tests.support.records import (
+    ARRIVED,
+    make_answered_line,
+    make_cdr_line,
+    make_level,
+    make_record,
+    make_trace_line,
+)
 
 NOW = ARRIVED
 
@@ -182,6 +189,12 @@ class TestRotation:
             writer.flush(NOW + 2)
         assert names(lines_of(tmp_path, 2))[3:] == ["cdr call-1"]
         assert names(lines_of(tmp_path, 3)) == ["segment", "answered call-2"]
+        assert recovered(tmp_path) == ["call-2"]
+
+    def test_calls_that_are_up_are_found_among_messages_of_others(self, tmp_path: Path) -> None:
+        with journal(tmp_path) as writer:
+            for line in (answered(1), answered(2), make_trace_line(1), ended(1), make_trace_line(2)):
+                writer.append(line)
         assert recovered(tmp_path) == ["call-2"]
 
     def test_segment_goes_on_when_it_is_not_full(self, tmp_path: Path) -> None:
@@ -377,6 +390,34 @@ class TestFlush:
             assert names(lines_of(tmp_path)) == ["segment", "cdr call-1", "cdr call-2"]
             writer.measure(1, segment_path(tmp_path, 1).stat().st_size - 10)
             assert (writer.waiting, writer.is_stuck) == (10, False)
+
+    def test_messages_of_calls_are_left_out_when_half_of_what_may_waits(self, tmp_path: Path) -> None:
+        with journal(tmp_path, limit=4000) as writer:
+            assert writer.append_trace(make_trace_line(1))
+            while 2 * writer.waiting < 4000:
+                writer.append(ended(1))
+                writer.flush(NOW)
+            assert not writer.is_stuck
+            assert not writer.append_trace(make_trace_line(2))
+            writer.measure(1, segment_path(tmp_path, 1).stat().st_size)
+            assert writer.append_trace(make_trace_line(3))
+        assert [line["call_id"][-1] for line in lines_of(tmp_path) if line["kind"] == "trace"] == ["1", "3"]
+
+    def test_messages_of_calls_are_left_out_when_the_disk_takes_nothing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with journal(tmp_path) as writer:
+
+            def refuse(*_: object) -> int:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "write", refuse)
+                writer.append(ended(1))
+                writer.flush(NOW)
+            assert not writer.append_trace(make_trace_line())
+            writer.flush(NOW)
+            assert writer.append_trace(make_trace_line())
 
     def test_rest_is_written_when_the_journal_is_closed(self, tmp_path: Path) -> None:
         with journal(tmp_path) as writer:

@@ -41,6 +41,7 @@ class TestFirstKept:
     [
         ("cdr_2026_09", date(2026, 9, 1)),
         ("cdr_charge_2026_12", date(2026, 12, 1)),
+        ("call_trace_2026_12", date(2026, 12, 1)),
         ("cdr_charge", None),
         ("cdr_2026_09_old", None),
         ("other_2026_09", None),
@@ -79,7 +80,8 @@ async def insert(connection: asyncpg.Connection, number: int, at: datetime) -> N
 
 async def tables(connection: asyncpg.Connection) -> list[str]:
     rows = await connection.fetch(
-        "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname ~ '^cdr_(charge_)?2026' ORDER BY relname"
+        "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname ~ '^(cdr|cdr_charge|call_trace)_2026'"
+        " ORDER BY relname"
     )
     return [row["relname"] for row in rows]
 
@@ -90,6 +92,8 @@ class TestDrop:
             async with filled(database_url) as connection:
                 assert await drop_old(connection, NOW, 1) == MONTHS[:2]
                 assert await tables(connection) == [
+                    "call_trace_2026_08",
+                    "call_trace_2026_09",
                     "cdr_2026_08",
                     "cdr_2026_09",
                     "cdr_charge_2026_08",
@@ -107,6 +111,15 @@ class TestDrop:
                 assert await drop_old(connection, NOW, 0, second - 1) == MONTHS[:1]
                 assert await drop_old(connection, NOW, 0, second) == MONTHS[1:2]
                 assert await connection.fetchval("SELECT count(*) FROM cdr") == 2
+
+        run(work())
+
+    def test_month_of_messages_without_records_is_dropped(self, database_url: str, run: Run) -> None:
+        async def work() -> None:
+            async with filled(database_url) as connection:
+                await connection.execute("DROP TABLE cdr_2026_06, cdr_charge_2026_06")
+                assert await drop_old(connection, NOW, 2) == MONTHS[:1]
+                assert "call_trace_2026_06" not in await tables(connection)
 
         run(work())
 

@@ -11,13 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import orjson
 import pytest
 
 from cdr.journal import JournalWriter, encode_line, read_lines, segment_path, segments
 from cdr.record import CARRIER_LEVEL, Level
 from cdr.writer import Writer, partition_moments
 from rating.ledger import balances_off
-from tests.support.records import make_answered_line, make_billing, make_cdr_line, make_level, make_rate, make_record
+from tests.support.records import (
+    make_answered_line,
+    make_billing,
+    make_cdr_line,
+    make_level,
+    make_rate,
+    make_record,
+    make_trace_line,
+)
 from tests.support.servers import Run
 
 
@@ -410,6 +419,66 @@ class TestRefusedRows:
                 await follow(Writer(tmp_path, "node1", 100), database)
                 row = await database.connection.fetchrow("SELECT a_user_agent, codecs_offered FROM cdr")
                 assert tuple(row or ()) == ("ab", ["PCMA"])
+
+        run(main())
+
+
+class TestTraces:
+    """The messages of calls."""
+
+    @staticmethod
+    async def traces(database: Database) -> list[tuple[str, Any, list[Any]]]:
+        """Call, time and messages of each."""
+        rows = await database.connection.fetch("SELECT call_id, received_at, messages FROM call_trace ORDER BY call_id")
+        return [(str(row[0]), row[1].timestamp(), orjson.loads(row[2])) for row in rows]
+
+    def test_messages_go_in_once_and_beside_the_records(self, run: Run, database_url: str, tmp_path: Path) -> None:
+        async def main() -> None:
+            async with opened(database_url) as database:
+                now = round(time.time(), 3)
+                line = make_trace_line(1, received_at=now)
+                write(tmp_path / "sip-1", [refused(1, received_at=now), line, line, refused(2)])
+                await follow(Writer(tmp_path, "node1", 100), database)
+                expected = [(line["call_id"], pytest.approx(now, abs=0.001), line["messages"])]
+                assert await self.traces(database) == expected
+                found = await database.connection.fetchval(
+                    "SELECT count(*) FROM call_trace JOIN cdr USING (call_id, received_at)"
+                )
+                assert found == 1
+                await database.connection.execute("DELETE FROM journal_position")
+                await follow(Writer(tmp_path, "node1", 100), database)
+                assert await self.traces(database) == expected
+                assert await database.calls() == ["call-1", "call-2"]
+
+        run(main())
+
+    @pytest.mark.parametrize("bad", [{"received_at": 0.0}, {"messages": [[0, "a", False, "h", "\0"]]}])
+    def test_others_go_in_when_one_is_refused(
+        self, run: Run, database_url: str, tmp_path: Path, bad: dict[str, Any]
+    ) -> None:
+        async def main() -> None:
+            async with opened(database_url) as database:
+                now = time.time()
+                lines = [make_trace_line(1, received_at=now), make_trace_line(2, **{"received_at": now, **bad})]
+                write(tmp_path / "sip-1", [*lines, refused(3), make_trace_line(3, received_at=now)])
+                await follow(Writer(tmp_path, "node1", 100), database)
+                assert [call_id[-1] for call_id, _, _ in await self.traces(database)] == ["1", "3"]
+                assert await database.calls() == ["call-3"]
+                assert not (tmp_path / "sip-1" / "refused.journal-lines").exists()
+
+        run(main())
+
+    def test_batch_ends_when_it_has_many_bytes(
+        self, run: Run, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("cdr.writer.BATCH_BYTES", 2000)
+
+        async def main() -> None:
+            async with opened(database_url) as database:
+                now = time.time()
+                write(tmp_path / "sip-1", [make_trace_line(number, received_at=now) for number in range(20)])
+                assert await follow(Writer(tmp_path, "node1", 100), database) > 3
+                assert len(await self.traces(database)) == 20
 
         run(main())
 

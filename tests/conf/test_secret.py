@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conf.secret import UnreadableSecret, derive_key, load_secret
+from conf.secret import CARRIERS, UnreadableSecret, Vault, derive_key, load_secret
 from conf.settings import Settings
 from tests.support.servers import settings_in
 
@@ -108,3 +108,42 @@ class TestDerivedKeys:
         assert derive_key(b"Jefe", "what do ya want for nothing?").hex() == (
             "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
         )
+
+
+class TestVault:
+    """Secrets that must be read back."""
+
+    @pytest.mark.parametrize("text", ["", "secret", "a b'\"\\", "Grüße 🙂", "x" * 10_000])
+    def test_text_is_read_back(self, text: str) -> None:
+        vault = Vault(b"key", CARRIERS)
+        sealed = vault.seal(text)
+        assert vault.open(sealed) == text
+        assert text not in sealed or not text
+
+    def test_same_text_looks_different_each_time(self) -> None:
+        vault = Vault(b"key", CARRIERS)
+        assert vault.seal("secret") != vault.seal("secret")
+
+    @pytest.mark.parametrize(("secret", "purpose"), [(b"other", CARRIERS), (b"key", "mail")])
+    def test_text_is_refused_when_key_or_purpose_is_another(self, secret: bytes, purpose: str) -> None:
+        sealed = Vault(b"key", CARRIERS).seal("secret")
+        with pytest.raises(UnreadableSecret, match=r"secret\.key"):
+            Vault(secret, purpose).open(sealed)
+
+    @pytest.mark.parametrize("sealed", ["", "1.", "secret", "2.AAAA", "1.AAAA", "1.!", "1.ü", f"1.{'A' * 80}"])
+    def test_text_is_refused_when_it_is_none_of_ours(self, sealed: str) -> None:
+        with pytest.raises(UnreadableSecret):
+            Vault(b"key", CARRIERS).open(sealed)
+
+    def test_text_is_refused_when_it_was_changed(self) -> None:
+        vault = Vault(b"key", CARRIERS)
+        sealed = vault.seal("secret")
+        for place in range(2, len(sealed)):
+            changed = sealed[:place] + ("A" if sealed[place] != "A" else "B") + sealed[place + 1 :]
+            with pytest.raises(UnreadableSecret):
+                vault.open(changed)
+
+    def test_message_tells_nothing_of_the_secret(self) -> None:
+        with pytest.raises(UnreadableSecret) as caught:
+            Vault(b"key", CARRIERS).open("plain text")
+        assert "plain" not in str(caught.value)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any, ParamSpec
 
-from b2bua.agent.user_agent import Answerer, Caller
+from b2bua.agent.user_agent import Answerer, Caller, UserAgent
 from b2bua.call.leg import CalleeLeg, Leg
 from b2bua.live.connection import Callback, LiveConnection, StoreAway
 from b2bua.sip.events import Event as SIPEvent
@@ -22,6 +22,7 @@ from b2bua.sip.flow import Flow
 from b2bua.sip.message import Request, Response, parse_message
 from b2bua.transport.endpoint import Endpoint, EndpointUser, new_token
 from conf.settings import SIPSettings
+from tests.support.talking import Talker
 
 Parameters = ParamSpec("Parameters")
 
@@ -67,6 +68,8 @@ class Carried:
     data: bytes
     transport: str
     is_lost: bool = False
+    arrived: int = 0
+    """How many messages had been sent when it first arrived."""
 
     @property
     def message(self) -> Request | Response:
@@ -95,6 +98,8 @@ class Wire:
         """Called for each message just before it leaves."""
         self.unreachable: set[str] = set()
         """Addresses to which sending fails."""
+        self.copies: Callable[[Carried], int] = lambda _: 1
+        """How many times a message arrives that is not lost by `lose`; 0: it is lost."""
         self.carried: list[Carried] = []
 
     def clock(self) -> float:
@@ -129,7 +134,9 @@ class Wire:
             self._losses[key] -= 1
             carried.is_lost = True
         else:
-            self._queue.append(carried)
+            copies = self.copies(carried)
+            carried.is_lost = not copies
+            self._queue.extend([carried] * copies)
         self.carried.append(carried)
         return ""
 
@@ -139,6 +146,7 @@ class Wire:
             while self._queue:
                 carried = self._queue.popleft()
                 endpoint = self._endpoints.get(carried.target)
+                carried.arrived = carried.arrived or len(self.carried)
                 if endpoint is not None:
                     endpoint.arrive(carried)
             if not any([helper() for helper in self._helpers]):
@@ -221,14 +229,43 @@ class WiredEndpoint(Endpoint):
         """The wire looks at deadlines itself."""
 
 
-class WiredCaller(Caller):
+class WiredAgent(Talker, UserAgent):
+    """What both have: a wire, and something to say within the dialog."""
+
+    def __init__(self, wire: Wire, *parts: Any, **how: Any) -> None:
+        super().__init__(*parts, **how)
+        self.wire = wire
+        self.hang_up_causes: list[int | None] = []
+        self.begin()
+
+    @property
+    def usual_session(self) -> bytes:
+        """The first session again."""
+        return self.session or audio_session(self.host, "PCMA", "PCMU", "telephone-event")
+
+    def handle_event(self, event: SIPEvent, now: float) -> None:
+        """Requests within the dialog are the talker's."""
+        if not self.talk(event):
+            super().handle_event(event, now)
+
+    def hang_up(self) -> None:
+        """End the call; what comes within it is not known any more."""
+        self.take_leave()
+        super().hang_up()
+
+    def leg_hung_up(self, leg: Leg, cause: int | None) -> None:
+        """Remember why."""
+        self.take_leave()
+        self.hang_up_causes.append(cause)
+        super().leg_hung_up(leg, cause)
+
+
+class WiredCaller(WiredAgent, Caller):
     """A caller on the wire."""
 
     def __init__(self, wire: Wire, host: str) -> None:
-        super().__init__(host, 5060)
-        self.wire = wire
+        super().__init__(wire, host, 5060)
         self.endpoint = WiredEndpoint(wire, host, self)
-        self.hang_up_causes: list[int | None] = []
         self.offers_late = False
         """Whether the INVITE has no session description; then the test sends the ACK, which has one."""
         self.codecs: tuple[str, ...] = ()
@@ -251,20 +288,13 @@ class WiredCaller(Caller):
         self.call(number, "441234567890", host, 5060, transport)
         self.wire.settle()
 
-    def leg_hung_up(self, leg: Leg, cause: int | None) -> None:
-        """Remember why."""
-        self.hang_up_causes.append(cause)
-        super().leg_hung_up(leg, cause)
 
-
-class WiredAnswerer(Answerer):
+class WiredAnswerer(WiredAgent, Answerer):
     """A callee on the wire."""
 
     def __init__(self, wire: Wire, host: str, *, codecs: tuple[str, ...] = (), options: int = 200, **how: Any) -> None:
-        super().__init__(host, 5060, **how)
-        self.wire = wire
+        super().__init__(wire, host, 5060, **how)
         self.endpoint = WiredEndpoint(wire, host, self)
-        self.hang_up_causes: list[int | None] = []
         self.codecs = codecs
         """What it answers with; empty: the usual."""
         self.options = options
@@ -283,11 +313,6 @@ class WiredAnswerer(Answerer):
                 self.endpoint.transactions.send_response(event.transaction, response, now)
         else:
             super().handle_event(event, now)
-
-    def leg_hung_up(self, leg: Leg, cause: int | None) -> None:
-        """Remember why."""
-        self.hang_up_causes.append(cause)
-        super().leg_hung_up(leg, cause)
 
 
 # The live store
@@ -308,6 +333,8 @@ class Store(LiveConnection):
         """Hashes of accounts: `base`, and for each run `h:<run>` and `p:<run>`."""
         self.values: dict[str, bytes] = {}
         """Where SIP users are registered."""
+        self.leases: dict[str, str] = {}
+        """Who has what; nothing runs out by itself."""
         self.is_away = False
         self.is_slow = False
         """Whether answers wait until this is false."""
@@ -373,9 +400,20 @@ class Store(LiveConnection):
                 return int(self.funds.get(key, {}).pop(field, None) is not None)
             case ("HINCRBY", key, field, amount):
                 return self._add(key, field, amount)
+            case ("EVAL", _, 1, key, owner, duration):
+                return self._lease(key, owner, duration)
             case ("EVALSHA", digest, count, *rest):
                 return self._run(self._loaded[digest], tuple(rest[:count]), rest[count], rest[count + 1 :])
         raise AssertionError(f"unknown command: {command}")
+
+    def _lease(self, key: str, owner: str, duration: int) -> int:
+        if self.leases.get(key, owner) != owner:
+            return 0
+        if duration:
+            self.leases[key] = owner
+        else:
+            self.leases.pop(key, None)
+        return 1
 
     def _run(self, script: str, keys: tuple[str, ...], run: str, arguments: list[Any]) -> Any:
         numbers = [int(argument) for argument in arguments]

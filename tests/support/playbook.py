@@ -36,6 +36,7 @@ class Planned:
     """One gateway to try."""
 
     gateway: PlannedGateway
+    only_after: "tuple[Planned, frozenset[str]] | None" = None
 
 
 @dataclass(slots=True)

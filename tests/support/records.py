@@ -98,6 +98,16 @@ def make_answered_line(record: AttemptRecord, levels: Sequence[Level] = ()) -> d
     }
 
 
+def make_trace_line(number: int = 1, **changed: Any) -> dict[str, Any]:
+    """The journal's line of a call's messages: an INVITE and its refusal."""
+    messages = [
+        [0.0, "a", False, "udp:198.51.100.7:5060", "INVITE sip:1@h SIP/2.0\nCSeq: 1 INVITE"],
+        [0.25, "a", True, "udp:198.51.100.7:5060", "SIP/2.0 404 Not Found\nCSeq: 1 INVITE"],
+    ]
+    call_id = f"00000000-0000-7000-8000-{number:012x}"
+    return {"kind": "trace", "call_id": call_id, "received_at": ARRIVED, "messages": messages, **changed}
+
+
 def make_cdr_line(record: AttemptRecord, levels: Sequence[Level] = (), seconds: float = 60.0) -> dict[str, Any]:
     """The journal's line of an attempt that ended `seconds` after its answer or, where there was none, its arrival."""
     charges = finish(record, list(levels), (record.answered_at or record.received_at) + seconds)

@@ -51,6 +51,7 @@ OTHERS = {
     "TRANSPORT_FAILURE": (503, 38),
     "HANGUP_BY_OPERATOR": (480, 31),
     "ACCOUNT_SUSPENDED": (403, 21),
+    "DO_NOT_DISTURB": (486, 17),
     "INTERNAL_ERROR": (500, 41),
 }
 """What is our own, and not in that document's table."""

@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
+from b2bua.policy.accounts import CallHandling
 from b2bua.policy.dids import DIDDestination
 from b2bua.registrar.bindings import Binding
-from tests.b2bua.call.rig import CUSTOMER, SWITCH, Rig
+from tests.b2bua.call.rig import CUSTOMER, NUMBER, SWITCH, Rig
 from tests.support.legs import WiredAnswerer, on_loop
 from tests.support.registrations import make_binding
 
 MakeRig = Callable[..., Rig]
 DESK, HOME = "198.51.100.41", "198.51.100.42"
-UNPRICED = "no price, so no amounts to hold, though there are accounts to hold them of"
 
 
 def at(host: str, **changed: Any) -> Binding:
@@ -51,18 +51,28 @@ class TestRegistered:
         assert len(desk.invites) == 1
 
     @on_loop
-    async def test_next_place_is_called_when_the_first_is_silent(self, make_rig: MakeRig) -> None:
+    async def test_all_places_ring_and_the_first_to_answer_has_the_call(self, make_rig: MakeRig) -> None:
         rig = with_did(make_rig(), at(HOME, q=0.5), at(DESK))
+        desk = WiredAnswerer(rig.wire, DESK, answers=False)
         home = WiredAnswerer(rig.wire, HOME)
         caller = rig.dial_in()
-        assert home.invites == []
-        rig.wire.advance(5.1)
+        assert [len(phone.invites) for phone in (desk, home)] == [1, 1]
         assert home.is_answered.is_set()
+        assert not desk.is_answered.is_set()
+        assert [message.method for message in rig.wire.requests("CANCEL", SWITCH)] == ["CANCEL"]
         rig.hang_up(caller)
-        assert [(record["attempt"], record["code"], record["b_address"]) for record in rig.records()] == [
-            (1, "NO_RESPONSE", f"{DESK}:5060"), (2, "ANSWERED", f"{HOME}:5060"),
-        ]  # fmt: skip
+        (record,) = rig.records()
+        assert (record["attempt"], record["code"], record["b_address"]) == (1, "ANSWERED", f"{HOME}:5060")
         assert rig.driver.health.down() == {}
+        rig.assert_nothing_is_left()
+
+    @on_loop
+    async def test_caller_hears_the_best_answer_when_none_takes_the_call(self, make_rig: MakeRig) -> None:
+        rig = with_did(make_rig(), at(HOME), at(DESK))
+        WiredAnswerer(rig.wire, DESK, refuse=404)
+        WiredAnswerer(rig.wire, HOME, refuse=486)
+        assert rig.dial_in().status == 486
+        assert [record["code"] for record in rig.records()] == ["BUSY"]
         rig.assert_nothing_is_left()
 
     @on_loop
@@ -74,7 +84,7 @@ class TestRegistered:
         rig.wire.unreachable |= {DESK, HOME}
         rig.dial_in()
         assert device.is_answered.is_set()
-        assert [record["code"] for record in rig.records()] == ["TRANSPORT_FAILURE"] * 2
+        assert [record["code"] for record in rig.records()] == ["TRANSPORT_FAILURE"]
 
     @on_loop
     async def test_caller_is_refused_when_the_registration_is_over(self, make_rig: MakeRig) -> None:
@@ -144,3 +154,60 @@ class TestOnNet:
         assert rig.caller.status == 480
         assert [(record["kind"], record["code"]) for record in rig.records()] == [("on_net", "NOT_REGISTERED")]
         rig.assert_nothing_is_left()
+
+
+class TestCallHandling:
+    """Forwarding and do-not-disturb of a SIP user."""
+
+    def rig(self, make_rig: MakeRig, *places: Any, **handling: Any) -> Rig:
+        rig = with_did(make_rig(), *places)
+        rig.snapshot.handling[9] = CallHandling(**handling)
+        return rig
+
+    @pytest.mark.parametrize(
+        ("places", "refuse", "handling"),
+        [
+            ([DESK], None, {"forward_all": NUMBER}),
+            ([DESK], 486, {"forward_busy": NUMBER}),
+            ([DESK], 480, {"forward_no_answer": NUMBER}),
+            ([], None, {"forward_not_registered": NUMBER}),
+            ([DESK], None, {"do_not_disturb": True, "forward_busy": NUMBER}),
+        ],
+    )
+    @on_loop
+    async def test_call_is_forwarded_when_it_is_wanted_so(
+        self, make_rig: MakeRig, places: list[str], refuse: int | None, handling: dict[str, Any]
+    ) -> None:
+        rig = self.rig(make_rig, *map(at, places), **handling)
+        desk = WiredAnswerer(rig.wire, DESK, refuse=refuse or 0)
+        carrier = rig.carrier(1)
+        caller = rig.dial_in(carrier=2)
+        assert carrier.is_answered.is_set()
+        assert len(desk.invites) == (1 if refuse else 0)
+        rig.hang_up(caller)
+        assert [record["code"] for record in rig.records()].count("ANSWERED") == 2
+
+    @pytest.mark.parametrize(
+        ("refuse", "handling"),
+        [
+            (486, {"forward_no_answer": NUMBER, "forward_not_registered": NUMBER}),
+            (480, {"forward_busy": NUMBER, "forward_not_registered": NUMBER}),
+        ],
+    )
+    @on_loop
+    async def test_call_is_not_forwarded_when_it_fails_otherwise(
+        self, make_rig: MakeRig, refuse: int, handling: dict[str, Any]
+    ) -> None:
+        rig = self.rig(make_rig, at(DESK), **handling)
+        WiredAnswerer(rig.wire, DESK, refuse=refuse)
+        assert rig.dial_in().status == refuse
+        assert len(rig.records()) == 1
+
+    @on_loop
+    async def test_call_is_no_answer_after_the_users_own_ring_time(self, make_rig: MakeRig) -> None:
+        rig = self.rig(make_rig, at(DESK), ring_time=5)
+        WiredAnswerer(rig.wire, DESK, answers=False)
+        caller = rig.dial_in()
+        rig.wire.advance(5.5)
+        assert caller.status == 480
+        assert [record["code"] for record in rig.records()] == ["RING_TIMEOUT"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from b2bua.call.leg import NOBODY, CalleeLeg, CallerLeg, contact_of
+from b2bua.call.leg import ALLOW, NOBODY, CalleeLeg, CallerLeg, contact_of
 from b2bua.sip.flow import Flow
 from b2bua.sip.message import Request, Response
 from b2bua.sip.reason import q850_cause
@@ -75,7 +75,7 @@ class TestCall:
         assert invite.headers["contact"] == [f"<sip:{CALLER}:5060>"]
         assert invite.headers["content-type"] == ["application/sdp"]
         assert invite.headers["max-forwards"] == ["70"]
-        assert invite.headers["allow"] == ["INVITE, ACK, BYE, CANCEL, OPTIONS"]
+        assert invite.headers["allow"] == [ALLOW]
         assert invite.body == pair.caller.session
         assert invite.from_tag
         assert not invite.to_tag

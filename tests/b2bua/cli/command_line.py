@@ -68,9 +68,9 @@ class CommandLine:
         self._app.command("backup")(backup.command)
         self._app.command("restore")(backup.restore)
 
-    def __call__(self, *arguments: str, status: int = 0) -> Result:
-        """Run a command and see that it ends with this status."""
-        result = CliRunner().invoke(self._app, list(arguments), obj=self.settings)
+    def __call__(self, *arguments: str, status: int = 0, typed: str | None = None) -> Result:
+        """Run a command, with this on its standard input, and see that it ends with this status."""
+        result = CliRunner().invoke(self._app, list(arguments), obj=self.settings, input=typed)
         assert result.exit_code == status, (result.output, result.exception)
         return result
 

@@ -26,7 +26,11 @@ class Worker:
         self.asked: list[Message] = []
 
     def verbs(self) -> dict[str, Callable[[Message], Message]]:
-        return {"ping": self._ping, "calls": self._calls, "hangup": self._hang_up}
+        return {"ping": self._ping, "calls": self._calls, "hangup": self._hang_up, "trace": self._trace}
+
+    def _trace(self, request: Message) -> Message:
+        known = [call for call in self.calls if call["call_id"] == request["name"]]
+        return {"trace": {"messages": [], **known[0]} if known else None}
 
     def _ping(self, request: Message) -> Message:
         self.asked.append(request)
@@ -140,6 +144,15 @@ class TestRequest:
 
 
 class TestSeveralWorkers:
+    @on_loop
+    async def test_messages_of_a_call_come_from_the_worker_that_has_it(self, sockets: Path) -> None:
+        one, two = Worker(live_call("a", 1.0)), Worker(live_call("b", 2.0))
+        async with running(sockets, sip_1=one, sip_2=two) as client:
+            found = await client.trace("b")
+            assert found is not None
+            assert (found["call_id"], found["received_at"], found["messages"]) == ("b", 2.0, [])
+            assert await client.trace("c") is None
+
     @on_loop
     async def test_workers_are_named_in_order_and_other_sockets_left_out(self, sockets: Path) -> None:
         async with running(sockets, sip_2=Worker(), sip_1=Worker(), valkey=Worker()) as client:

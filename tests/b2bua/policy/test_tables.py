@@ -13,8 +13,11 @@ from asyncpg.pool import PoolConnectionProxy
 
 from b2bua.policy.accounts import OPEN_RULES
 from b2bua.policy.packed_tables import PackedTables
+from b2bua.policy.presentation import PLAIN, Presentation
+from b2bua.policy.routes import Login
 from b2bua.policy.snapshot import Snapshot
-from b2bua.policy.tables import load_tables
+from b2bua.policy.tables import OpenSecret, load_tables
+from conf.secret import CARRIERS, Vault
 from tests.support.policy import NOW, NUMBER, insert, insert_rate
 from tests.support.servers import Run
 
@@ -48,11 +51,11 @@ class Rows:
         """Change rows."""
         await self.connection.execute(statement, *arguments)
 
-    async def load(self) -> Snapshot:
+    async def load(self, open_secret: OpenSecret | None = None) -> Snapshot:
         """The snapshot of now."""
         snapshot, tables = Snapshot(), PackedTables(Path("/nonexistent"))
         async with self.connection.transaction(isolation="repeatable_read", readonly=True):
-            await load_tables(self.connection, snapshot, await tables.prepare(self.connection))
+            await load_tables(self.connection, snapshot, await tables.prepare(self.connection), open_secret)
         return snapshot
 
 
@@ -466,5 +469,75 @@ class TestIncomingRatecards:
                 assert rate is not None
                 assert rate.rate_per_minute == Decimal(price)
             assert snapshot.tariffs[plain].incoming is None
+
+        with_rows(work)
+
+
+class TestGateways:
+    def test_new_gateway_asks_for_nothing_and_tells_the_number_only(self, with_rows: Callable[[Work], None]) -> None:
+        async def work(rows: Rows) -> None:
+            (gateway,) = (await rows.load()).carriers[rows.carrier].gateways
+            assert (gateway.port, gateway.known_port, gateway.transport) == (None, 5060, "udp")
+            assert (gateway.tls_verify, gateway.prefers_tcp, gateway.reliable_ringing) == ("name", False, "off")
+            assert (gateway.session_timer, gateway.follows_redirects) == (None, False)
+            assert (gateway.registers, gateway.register_expires, gateway.login) == (False, 600, None)
+            assert gateway.presentation == PLAIN
+
+        with_rows(work)
+
+    def test_what_it_asks_for_arrives(self, with_rows: Callable[[Work], None]) -> None:
+        async def work(rows: Rows) -> None:
+            await rows.execute(
+                "UPDATE gateway SET transport = 'tls', tls_verify = 'chain', prefers_tcp = true, registers = true,"
+                " reliable_ringing = 'required', session_timer = 1800, follows_redirects = true, identity = 'pai',"
+                " diversion = 'pass', from_user = '100', from_domain = 'c.example', register_expires = 90,"
+                " passed_headers = '{X-A,s}', added_headers = '{X-Trunk: 7}', auth_user = 'me', auth_secret = 'terces'"
+            )
+            (gateway,) = (await rows.load(lambda sealed: sealed[::-1])).carriers[rows.carrier].gateways
+            assert (gateway.transport, gateway.known_port, gateway.tls_verify) == ("tls", 5061, "chain")
+            assert (gateway.prefers_tcp, gateway.reliable_ringing, gateway.session_timer) == (True, "required", 1800)
+            assert (gateway.follows_redirects, gateway.registers, gateway.register_expires) == (True, True, 90)
+            assert gateway.presentation == Presentation(
+                "pai", True, "100", "c.example", ("x-a", "subject"), (("x-trunk", "7"),)
+            )
+            assert gateway.login == Login("me", "secret")
+            assert "secret" not in repr(gateway)
+
+        with_rows(work)
+
+    def test_header_that_cannot_be_used_is_left_out(self, with_rows: Callable[[Work], None]) -> None:
+        async def work(rows: Rows) -> None:
+            await rows.execute(
+                "UPDATE gateway SET passed_headers = '{Via,X-A}', added_headers = '{X-B,Route: <sip:x>,X-C: 1}'"
+            )
+            (gateway,) = (await rows.load()).carriers[rows.carrier].gateways
+            assert (gateway.presentation.passed, gateway.presentation.added) == (("x-a",), (("x-c", "1"),))
+
+        with_rows(work)
+
+    def test_name_that_would_break_a_message_is_left_out(self, with_rows: Callable[[Work], None]) -> None:
+        async def work(rows: Rows) -> None:
+            await rows.execute("UPDATE gateway SET from_domain = E'x>\r\nVia: y', auth_user = E'me\r\nVia: y'")
+            (gateway,) = (await rows.load(str)).carriers[rows.carrier].gateways
+            assert (gateway.presentation.from_domain, gateway.login) == ("", None)
+
+        with_rows(work)
+
+    def test_nothing_is_proved_when_the_secret_cannot_be_read(self, with_rows: Callable[[Work], None]) -> None:
+        async def work(rows: Rows) -> None:
+            vault = Vault(b"key", CARRIERS)
+            await rows.execute("UPDATE gateway SET auth_user = 'me', auth_secret = $1", vault.seal("secret"))
+            login = (await rows.load(vault.open)).carriers[rows.carrier].gateways[0].login
+            assert login == Login("me", "secret")
+            for other in (Vault(b"other", CARRIERS).open, None):
+                assert (await rows.load(other)).carriers[rows.carrier].gateways[0].login is None
+
+        with_rows(work)
+
+    def test_secret_may_be_empty(self, with_rows: Callable[[Work], None]) -> None:
+        async def work(rows: Rows) -> None:
+            await rows.execute("UPDATE gateway SET auth_user = 'me'")
+            vault = Vault(b"key", CARRIERS)
+            assert (await rows.load(vault.open)).carriers[rows.carrier].gateways[0].login == Login("me", "")
 
         with_rows(work)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 
 from b2bua.sip.address import Address, split_address, tag_of
 from b2bua.sip.errors import ParseError
+from b2bua.sip.uri import URI
 from tests.support.sip import addresses, wire_text
 
 
@@ -36,6 +37,16 @@ class TestNameAddr:
         ["", '"Alice', '"Alice" <sip:a@b', "<sip:a@b> x", '"A\\" <sip:a@b>', "sip:a@b>", "<>", "<sip:a@b>;=x"],
     )
     def test_address_is_refused_when_malformed(self, text: str) -> None:
+        with pytest.raises(ParseError):
+            Address.parse(text)
+
+    def test_blanks_inside_the_brackets_are_forgiven(self) -> None:
+        # RFC 4475 §3.1.2.14
+        assert Address.parse('"T" < sip:t@h\t>;tag=1') == Address(URI.parse("sip:t@h"), "T", {"tag": "1"})
+
+    @pytest.mark.parametrize("text", ["sip:a@b?Route=x", "sip:a@b?Route=x;tag=1", "sip:a@b,sip:c@d"])
+    def test_address_is_refused_when_its_uri_needs_brackets(self, text: str) -> None:
+        # §20.10, RFC 4475 §3.1.2.13
         with pytest.raises(ParseError):
             Address.parse(text)
 
@@ -77,12 +88,20 @@ class TestTag:
             ("<sip:a@b;tag=x>", ""),
             ('">;tag=fake" <sip:a@b>;tag=x', "x"),
             ('">;tag=fake" <sip:a@b>', ""),
+            ('"A" <sip:a@b>;tag=x', "x"),
+            ('"A"<sip:a@b>;tag=x', "x"),
+            ('"A \\">;tag=fake" <sip:a@b>;tag=x', "x"),
+            ('"A \\" <" <sip:a@b>;tag=x', "x"),
+            ('"<sip:c@d>;tag=fake" <sip:a@b>', ""),
         ],
     )
     def test_tag_is_that_of_the_header(self, text: str, tag: str) -> None:
         assert tag_of(text) == tag
         assert Address.parse(text).tag == tag
 
-    def test_tag_is_refused_when_the_value_is_malformed(self) -> None:
+    @pytest.mark.parametrize(
+        "text", ['"open <sip:a@b>;tag=x', '"open <sip:a@b>', "<sip:a@b", "sip:a@b>", "<sip:a@b;tag=x", '"A" <sip:a@b']
+    )
+    def test_tag_is_refused_when_the_value_is_malformed(self, text: str) -> None:
         with pytest.raises(ParseError):
-            tag_of('"open <sip:a@b>;tag=x')
+            tag_of(text)

@@ -19,7 +19,7 @@ class TestCSeq:
         assert parse_cseq(f"{number} {method}") == (number, method)
 
     def test_blanks_between_them_are_dropped(self) -> None:
-        assert parse_cseq("0009   INVITE") == (9, "INVITE")
+        assert parse_cseq("0009   INVITE") == parse_cseq("9\t \tINVITE") == (9, "INVITE")
 
     @pytest.mark.parametrize(
         "text", ["", "1", "INVITE", "1 ", "-1 INVITE", "2147483648 INVITE", "1 IN VITE", "1 INVITE;x", "x INVITE"]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from b2bua.sip.errors import ParseError
-from b2bua.sip.grammar import is_token, parse_number, quote, split_outside_quotes, unquote
+from b2bua.sip.grammar import LIST_LIMIT, end_of_quotes, is_token, parse_number, quote, split_outside_quotes, unquote
 from tests.support.sip import printable, wire_text
 
 
@@ -44,7 +44,22 @@ class TestList:
     def test_separator_in_brackets_is_kept(self) -> None:
         assert split_outside_quotes("<sip:a,b@c>, <sip:d>", ",") == ["<sip:a,b@c>", "<sip:d>"]
 
-    @pytest.mark.parametrize("text", ['"a, b', "<sip:a, b", r'"a\", b'])
+    def test_other_separator_is_no_separator(self) -> None:
+        assert split_outside_quotes('a;b, "c"', ",") == ["a;b", '"c"']
+
+    @pytest.mark.parametrize("text", ["," * (LIST_LIMIT + 1), '"a"' + "," * (LIST_LIMIT + 1)])
+    def test_list_is_refused_when_it_is_too_long(self, text: str) -> None:
+        assert len(split_outside_quotes(text[:-1], ",")) == LIST_LIMIT + 1
+        with pytest.raises(ParseError):
+            split_outside_quotes(text, ",")
+
+    @pytest.mark.parametrize("text", [',""' + '""' * (2 * LIST_LIMIT), ",<>" + "<>" * LIST_LIMIT])
+    def test_list_is_refused_when_it_is_all_quotes_or_brackets(self, text: str) -> None:
+        assert len(split_outside_quotes(text[:-2], ",")) == 2
+        with pytest.raises(ParseError):
+            split_outside_quotes(text, ",")
+
+    @pytest.mark.parametrize("text", ['"a, b', "<sip:a, b", r'"a\", b', '"a"," , b', '"a,\\'])
     def test_list_is_refused_when_a_quote_or_bracket_is_open(self, text: str) -> None:
         with pytest.raises(ParseError):
             split_outside_quotes(text, ",")
@@ -67,6 +82,15 @@ class TestQuotedString:
     @pytest.mark.parametrize("text", ["plain", '"', '"open', 'open"', ""])
     def test_text_stays_when_it_is_not_quoted(self, text: str) -> None:
         assert unquote(text) == text
+
+    @pytest.mark.parametrize(("text", "end"), [('""', 2), ('"a" <b>', 3), (r'"a\"b" "', 6), (r'"\\"c', 4)])
+    def test_end_is_behind_the_closing_quote(self, text: str, end: int) -> None:
+        assert end_of_quotes(text) == end
+
+    @pytest.mark.parametrize("text", ['"', '"a', r'"a\"', '"a\\', "a", ""])
+    def test_end_is_not_found_when_there_is_none(self, text: str) -> None:
+        with pytest.raises(ParseError):
+            end_of_quotes(text)
 
     def test_any_character_is_taken_when_escaped(self) -> None:
         assert unquote(r'"\a\b"') == "ab"

@@ -17,12 +17,18 @@ class TestNames:
     @pytest.mark.parametrize(
         ("compact", "name"),
         [
-            ("c", "content-type"), ("e", "content-encoding"), ("f", "from"), ("i", "call-id"), ("k", "supported"),
-            ("l", "content-length"), ("m", "contact"), ("s", "subject"), ("t", "to"), ("v", "via"),
+            ("a", "accept-contact"), ("b", "referred-by"), ("c", "content-type"), ("d", "request-disposition"),
+            ("e", "content-encoding"), ("f", "from"), ("i", "call-id"), ("j", "reject-contact"), ("k", "supported"),
+            ("l", "content-length"), ("m", "contact"), ("n", "identity-info"), ("o", "event"), ("r", "refer-to"),
+            ("s", "subject"), ("t", "to"), ("u", "allow-events"), ("v", "via"), ("x", "session-expires"),
+            ("y", "identity"),
         ],
     )  # fmt: skip
     def test_compact_form_stands_for_its_header_in_either_case(self, compact: str, name: str) -> None:
         assert canonical_name(compact) == canonical_name(compact.upper()) == name
+
+    def test_every_compact_form_is_known(self) -> None:
+        assert sorted(COMPACT_FORMS) == list("abcdefijklmnorstuvxy")
 
     def test_name_is_folded_and_its_trailing_blanks_are_dropped(self) -> None:
         assert canonical_name("CALL-id \t") == "call-id"

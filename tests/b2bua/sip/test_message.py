@@ -10,13 +10,16 @@ from b2bua.sip.errors import ParseError
 from b2bua.sip.headers import Headers
 from b2bua.sip.message import (
     HEADER_LIMIT,
+    LINE_LIMIT,
     SIZE_LIMIT,
+    VIA_LIMIT,
     Message,
     Request,
     Response,
     UnacceptableRequest,
     parse_message,
     split_head,
+    unacceptable,
 )
 from tests.support.sip import (
     message,
@@ -79,6 +82,21 @@ class TestRequest:
 
     def test_request_is_dropped_when_its_uri_has_brackets_and_it_cannot_be_answered(self) -> None:
         assert not isinstance(refused(request(uri="<sip:a@b>", changed={"Via": None})), UnacceptableRequest)
+
+    @pytest.mark.parametrize("uri", ["urn:service:sos", "http://a", "mailto:a@b", "sips"])
+    def test_request_is_answered_with_416_when_its_uri_is_of_another_scheme(self, uri: str) -> None:
+        assert answerable(request(uri=uri)).status_hint == (400 if uri == "sips" else 416)
+
+    @pytest.mark.parametrize("uri", ["SIP:a@b", "Tel:+1", "sips:a@b", "sip:a:b@[::1]:5060", "sip:a:b@h:1"])
+    def test_scheme_may_be_in_any_case_and_an_address_in_brackets(self, uri: str) -> None:
+        assert parse_request(request(uri=uri)).uri == uri
+
+    def test_request_is_answered_with_400_when_an_ipv6_address_has_no_brackets(self) -> None:
+        assert answerable(request(uri="sip:2001:db8::10")).status_hint == 400
+
+    def test_request_is_answered_with_400_when_blanks_follow_its_version(self) -> None:
+        data = request().replace(b" SIP/2.0\r\n", b" SIP/2.0  \r\n", 1)
+        assert str(answerable(data)) == "malformed request line"
 
     @pytest.mark.parametrize("version", ["SIP/7.0", "SIP/1.0", "sip/2.1"])
     def test_request_is_answered_with_505_when_the_version_is_another(self, version: str) -> None:
@@ -152,14 +170,62 @@ class TestHeaders:
         refused(message("INVITE sip:a@b SIP/2.0", [*lines, line]))
 
     @pytest.mark.parametrize("name", ["Via", "From", "To", "Call-ID", "CSeq"])
-    def test_message_is_dropped_when_a_header_of_its_identity_is_missing(self, name: str) -> None:
+    def test_message_is_refused_when_a_header_of_its_identity_is_missing(self, name: str) -> None:
         error = refused(request(changed={name: None}))
         assert str(error) == f"{name} is missing"
-        assert not isinstance(error, UnacceptableRequest)
+        assert isinstance(error, UnacceptableRequest) == (name != "Via")
 
     @pytest.mark.parametrize(("name", "value"), [("FROM", "<sip:x@y>;tag=2"), ("t", "<sip:x@y>"), ("i", "x")])
     def test_message_is_refused_when_a_header_of_its_identity_is_repeated(self, name: str, value: str) -> None:
-        assert "repeated" in str(refused(request(changed={name: value})))
+        assert "repeated" in str(answerable(request(changed={name: value})))
+
+    def test_value_keeps_what_is_no_blank_at_its_ends(self) -> None:
+        parsed = parse_request(request(changed={"Subject": " \t\xa0\u3000x\u2028\x1f\t "}))
+        assert parsed.headers["subject"] == ["\xa0\u3000x\u2028\x1f"]
+
+    def test_unknown_headers_are_carried_on(self) -> None:
+        changed = {"X-Unknown": 'ünï, ;;"<', "unheard-of": ""}
+        assert (
+            b'\r\nX-Unknown: \xc3\xbcn\xc3\xaf, ;;"<\r\nUnheard-Of: \r\n'
+            in parse_request(request(changed=changed)).to_bytes()
+        )
+
+
+class TestFolding:
+    """RFC 3261 §7.3.1."""
+
+    def test_header_may_be_folded_before_its_value(self) -> None:
+        parsed = parse_request(request(changed={"Subject": "\r\n \r\n\t \r\n x"}))
+        assert parsed.headers["subject"] == ["x"]
+
+    @pytest.mark.parametrize("uri", ["sip:a@b\r\n ", "sip:a@b SIP/2.0\r\n "])
+    def test_request_line_is_not_folded(self, uri: str) -> None:
+        refused(request(uri=uri))
+
+    def test_folded_lines_are_no_headers(self) -> None:
+        changed = {"Subject": "x" + "\r\n x" * (LINE_LIMIT - 20)}
+        assert parse_request(request(changed=changed)).headers["subject"] == [" ".join("x" * (LINE_LIMIT - 19))]
+
+    def test_request_gets_513_when_its_lines_are_too_many(self) -> None:
+        assert refused(request(changed={"Subject": "x" + "\r\n x" * LINE_LIMIT})).status_hint == 513
+
+
+class TestVia:
+    """RFC 3261 §20.42: a list."""
+
+    def test_comma_in_a_quoted_parameter_is_no_separator(self) -> None:
+        vias = 'SIP/2.0/UDP a;x="1,2";branch=z9hG4bK1, SIP/2.0/TCP b'
+        assert len(parse_request(request(changed={"Via": vias})).headers["via"]) == 2
+
+    @pytest.mark.parametrize("more", [",", ", ", ",;", ", HTTP/1.1 h"])
+    def test_request_gets_400_when_a_later_value_is_none(self, more: str) -> None:
+        error = answerable(request(changed={"Via": f"SIP/2.0/UDP a;branch=z9hG4bK1{more}"}))
+        assert str(error) == "malformed Via"
+        assert error.request.headers["via"] == ["SIP/2.0/UDP a;branch=z9hG4bK1"]
+
+    @pytest.mark.parametrize("more", [',"', ", SIP/2.0/UDP h" * VIA_LIMIT])
+    def test_request_is_dropped_when_its_list_cannot_be_read(self, more: str) -> None:
+        assert not isinstance(refused(request(changed={"Via": f"SIP/2.0/UDP a{more}"})), UnacceptableRequest)
 
 
 class TestInjection:
@@ -173,6 +239,12 @@ class TestInjection:
     @pytest.mark.parametrize("evil", ["\r", "\n", "\0"])
     def test_message_is_refused_when_the_first_line_holds_a_control_character(self, evil: str) -> None:
         refused(request(uri=f"sip:a{evil}@b"))
+
+    def test_escaped_nul_is_kept_in_a_quoted_string(self) -> None:
+        # RFC 3261 §25.1 quoted-pair, RFC 4475 §3.1.1.2.
+        data = request(changed={"Subject": '"\\\0"'})
+        assert b'Subject: "\\\0"\r\n' in parse_request(data).to_bytes()
+        refused(request(changed={"Subject": '"\\\0\0"'}))
 
     def test_bytes_are_kept_when_they_are_not_utf8(self) -> None:
         data = request(changed={"Subject": "\udcff\udcfe é"})
@@ -255,18 +327,39 @@ class TestLimits:
         assert parse_message(data)
 
     def test_message_is_refused_with_513_when_one_byte_longer(self) -> None:
-        assert refused(request(body=b"x" * SIZE_LIMIT)).status_hint == 513
+        error = answerable(request(body=b"x" * SIZE_LIMIT))
+        assert (error.status_hint, error.request.method, error.request.via.branch) == (513, "INVITE", "z9hG4bKa1")
 
     def test_message_is_parsed_when_it_has_as_many_headers_as_allowed(self) -> None:
         lines = [f"{name}: {value}" for name, value in request_lines().items()]
         lines += ["X: y"] * (HEADER_LIMIT - len(lines))
         assert len(lines) == HEADER_LIMIT == 256
         assert parse_message(message("INVITE sip:a@b SIP/2.0", lines))
-        assert refused(message("INVITE sip:a@b SIP/2.0", [*lines, "X: y"])).status_hint == 513
+        assert answerable(message("INVITE sip:a@b SIP/2.0", [*lines, "X: y"])).status_hint == 513
 
     @pytest.mark.parametrize("data", [b"", b"\r\n", b"\r\n\r\n", b"x", b"INVITE sip:a@b SIP/2.0\r\nVia: x\r\n"])
     def test_message_is_refused_when_its_head_is_empty_or_does_not_end(self, data: bytes) -> None:
         refused(data)
+
+
+class TestCutMessage:
+    """RFC 3261 §18.3, §21.5.7: a message that is not read to its end."""
+
+    def test_request_is_found_when_its_headers_are_cut(self) -> None:
+        error = unacceptable(request()[:-30] + b"\r\nFrom: cu", ParseError("cut", 513))
+        assert isinstance(error, UnacceptableRequest)
+        assert (error.status_hint, str(error), error.request.method) == (513, "cut", "INVITE")
+
+    def test_other_fault_is_told_when_the_request_line_has_one(self) -> None:
+        data = request().replace(b" SIP/2.0\r\n", b" SIP/9.0\r\n", 1)
+        assert unacceptable(data, ParseError("cut", 513)).status_hint == 505
+
+    @pytest.mark.parametrize(
+        "data", [b"", b"x", b"INVITE sip:a SIP/2.0\r\n\r\n", b"INVITE sip:a SIP/2.0\r\nVia: x\r\nX", ANSWER]
+    )
+    def test_fault_stays_as_it_is_when_there_is_no_request(self, data: bytes) -> None:
+        fault = ParseError("cut", 513)
+        assert unacceptable(data, fault) is fault
 
 
 class TestAnswer:
@@ -346,7 +439,7 @@ class TestRobustness:
         except ParseError:
             return
         head = parsed.to_bytes()[: -len(parsed.body) or None]
-        assert b"\0" not in head
+        assert head.count(b"\0") == head.count(b"\\\0")
         assert head.count(b"\r\n") == head.count(b"\r") == head.count(b"\n")
         assert parse_message(parsed.to_bytes()).headers == parsed.headers
 

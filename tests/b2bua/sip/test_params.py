@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 
 from b2bua.sip.errors import ParseError
-from b2bua.sip.params import Parameters, format_parameters, parse_parameters
+from b2bua.sip.params import PARAMETER_LIMIT, Parameters, format_parameters, parse_parameters
 from tests.support.sip import header_parameters, wire_text
 
 
@@ -39,6 +39,13 @@ class TestGenericParam:
     def test_text_is_refused_when_a_name_is_missing_or_a_quote_open(self, text: str) -> None:
         with pytest.raises(ParseError):
             parse_parameters(text)
+
+    @pytest.mark.parametrize("start", ["", 'x="";'])
+    def test_parameters_are_refused_when_they_are_too_many(self, start: str) -> None:
+        many = start + ";".join(f"p{number}" for number in range(PARAMETER_LIMIT - bool(start)))
+        assert len(parse_parameters(many)) == PARAMETER_LIMIT
+        with pytest.raises(ParseError):
+            parse_parameters(f"{many};p")
 
     @given(header_parameters)
     def test_parameters_come_back_when_written(self, parameters: Parameters) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from b2bua.sip.errors import ParseError
 from b2bua.sip.message import SIZE_LIMIT, parse_message
-from b2bua.sip.stream import StreamParser, content_length
+from b2bua.sip.stream import StreamBroken, StreamParser, content_length
 from tests.support.sip import mutations, request
 
 FIRST = request("MESSAGE", transport="TCP", body=b"one\r\n\r\ntwo")
@@ -53,6 +53,9 @@ class TestFraming:
         assert content_length(b"BYE sip:a SIP/2.0\r\nl  :  7 ") == 7
         assert content_length(b"BYE sip:a SIP/2.0\r\nCONTENT-LENGTH:0") == 0
 
+    def test_length_may_be_folded(self) -> None:
+        assert content_length(b"BYE sip:a SIP/2.0\r\nl:\r\n\t 7\r\nX: y\r\n z") == 7
+
     def test_cut_message_can_be_parsed(self) -> None:
         (found,) = cut(FIRST)
         assert parse_message(found, framed=True).body == b"one\r\n\r\ntwo"
@@ -66,6 +69,7 @@ class TestFraming:
             b"\r\nContent-Length:",
             b"\r\nContent-Length: 00000001",
             b"\r\nX: y\r\n Content-Length: 1",
+            b"\r\nContent-Length: 1\r\n 2",
             b"\r\nContent-Length: 1\r\nl: 2",
         ],
     )
@@ -87,6 +91,58 @@ class TestKeepAlive:
 
     def test_pings_are_counted_when_several_come(self) -> None:
         assert cut(b"\r\n\r\n" * 3 + FIRST) == [b"", b"", b"", FIRST]
+
+
+class TestPong:
+    """RFC 5626 §3.5.1: to a ping of ours each CRLF is an answer."""
+
+    def test_two_pongs_are_no_ping_when_two_are_due(self) -> None:
+        parser = StreamParser()
+        parser.pongs_due = 2
+        assert parser.receive(b"\r\n\r\n") == []
+        assert parser.pongs_due == 0
+        assert parser.receive(b"\r\n\r\n") == [b""]
+
+    def test_pong_is_taken_at_once_when_one_is_due(self) -> None:
+        parser = StreamParser()
+        parser.pongs_due = 1
+        assert parser.receive(b"\r\n") == []
+        assert parser.pongs_due == 0
+        assert parser.receive(FIRST) == [FIRST]
+
+    def test_pong_and_ping_are_told_apart_when_they_come_together(self) -> None:
+        parser = StreamParser()
+        parser.pongs_due = 1
+        assert parser.receive(b"\r\n" + b"\r\n\r\n" + FIRST) == [b"", FIRST]
+
+    def test_pong_waits_when_it_comes_behind_a_message_that_is_not_whole(self) -> None:
+        parser = StreamParser()
+        parser.pongs_due = 1
+        assert parser.receive(FIRST[:20]) == []
+        assert parser.receive(FIRST[20:] + b"\r\n") == [FIRST]
+        assert parser.pongs_due == 0
+
+    @pytest.mark.parametrize("rest", [b"\rX", b"X"])
+    def test_crlf_is_passed_over_when_it_is_no_ping(self, rest: bytes) -> None:
+        assert cut(b"\r\n" + rest + FIRST) == [rest + FIRST]
+
+
+class TestBroken:
+    """RFC 3261 §18.3: what is whole is not lost with what is not."""
+
+    BAD = request("MESSAGE", transport="TCP", changed={"Content-Length": None})
+
+    def test_messages_before_the_bad_one_are_kept_when_they_came_in_one_read(self) -> None:
+        with pytest.raises(StreamBroken) as caught:
+            cut(FIRST + b"\r\n\r\n" + SECOND + self.BAD + FIRST)
+        assert caught.value.messages == [FIRST, b"", SECOND]
+        assert caught.value.head.startswith(self.BAD)
+        assert caught.value.status_hint == 400
+
+    def test_beginning_is_bounded_when_it_does_not_end(self) -> None:
+        with pytest.raises(StreamBroken) as caught:
+            cut(b"x" * SIZE_LIMIT * 3)
+        assert (caught.value.messages, len(caught.value.head)) == ([], SIZE_LIMIT)
 
 
 class TestLimits:

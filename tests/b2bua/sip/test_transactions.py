@@ -7,8 +7,11 @@ from hypothesis import strategies as st
 from b2bua.sip import transactions
 from b2bua.sip.events import AckReceived, CancelReceived, Event, RequestReceived, ResponseReceived
 from b2bua.sip.flow import Flow
+from b2bua.sip.headers import Headers
 from b2bua.sip.message import Response, parse_message
-from b2bua.sip.transactions import ServerTransaction
+from b2bua.sip.stream import StreamBroken, StreamParser
+from b2bua.sip.timers import Timing
+from b2bua.sip.transactions import ServerTransaction, TransactionLayer
 from tests.support.sip import (
     HERE,
     PEER,
@@ -113,6 +116,49 @@ class TestResponseMatching:
             switch.receive(response(one, 200))
             assert switch.take_event(ResponseReceived).transaction is transaction
 
+    def test_response_is_dropped_when_it_has_a_second_via(self) -> None:
+        # §8.1.3.3
+        switch = Switch()
+        sent = our_request("OPTIONS")
+        switch.send(sent)
+        below = "SIP/2.0/UDP 203.0.113.9;branch=z9hG4bKx"
+        switch.receive(response(sent, 200, headers=[f"Via: {below}"]))
+        switch.receive(response(sent, 200).replace(b"branch=z9hG4bKown1", f"branch=z9hG4bKown1, {below}".encode()))
+        assert switch.take_events() == []
+
+    @pytest.mark.parametrize("sent_by", ["203.0.113.9:5060", f"{HERE}:5061", "switch.example.com:5060"])
+    def test_response_is_dropped_when_its_via_is_not_ours(self, sent_by: str) -> None:
+        # §18.1.2
+        switch = Switch()
+        sent = our_request("OPTIONS")
+        switch.send(sent)
+        switch.receive(response(sent, 200).replace(f"{HERE}:5060".encode(), sent_by.encode()))
+        assert switch.take_events() == []
+
+    @pytest.mark.parametrize(
+        ("ours", "theirs"),
+        [
+            ("192.0.2.1:5060", "192.0.2.1"),
+            ("Switch.example.com", "switch.EXAMPLE.com:5060"),
+            ("[2001:db8::A]:5070", "[2001:db8::a]:5070"),
+        ],
+    )
+    def test_response_is_ours_when_the_peer_writes_our_via_in_its_own_way(self, ours: str, theirs: str) -> None:
+        layer = TransactionLayer(Timing(), lambda: "own1", lambda flow: ours)
+        sent = our_request("OPTIONS")
+        layer.send_request(sent, UDP, 0.0, None)
+        layer.receive(response(sent, 200).replace(ours.encode(), theirs.encode()), UDP, 0.0)
+        assert len(layer.take_events()) == 1
+
+    def test_names_of_ours_are_not_remembered_when_they_are_too_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(transactions, "_OWN_LIMIT", 1)
+        switch = Switch()
+        names = iter(["a:1", "b:2", "c:3"])
+        switch.layer._sent_by = lambda flow: next(names)
+        switch.layer._own_sent_by(UDP)
+        switch.layer._own_sent_by(UDP)
+        assert switch.layer._own == {"b:2": "b:2"}
+
     def test_response_is_dropped_when_branch_or_method_is_another(self) -> None:
         switch = Switch()
         sent = our_request("OPTIONS")
@@ -178,7 +224,7 @@ class TestRequestMatching:
 class TestOldPeers:
     """RFC 3261 §17.2.3: requests of RFC 2543 peers, whose branch has no magic cookie."""
 
-    @pytest.mark.parametrize("branch", ["", "1"])
+    @pytest.mark.parametrize("branch", ["", "1", "z9hG4bK"])
     def test_request_is_a_repetition_when_its_dialog_and_cseq_are_the_same(self, branch: str) -> None:
         switch = Switch()
         switch.receive(request("MESSAGE", branch=branch))
@@ -398,9 +444,10 @@ class TestMalformed:
     def test_ack_is_never_answered(self) -> None:
         switch = Switch()
         switch.receive(request("ACK", changed={"Content-Length": "99"}))
+        switch.receive(request("ACK", changed={"CSeq": "1 INVITE", "From": '"open <sip:a@b>;tag=1'}))
         switch.receive(request("ACK").replace(b"SIP/2.0\r\n", b"SIP/7.0\r\n", 1))
         assert switch.take_sent() == []
-        assert switch.layer.malformed == 2
+        assert switch.layer.malformed == 3
 
     def test_response_is_never_answered(self) -> None:
         switch = Switch()
@@ -411,21 +458,60 @@ class TestMalformed:
         assert switch.take_sent() == []
         assert switch.take_events() == []
 
-    @pytest.mark.parametrize("name", ["Via", "From", "To", "Call-ID", "CSeq"])
-    def test_request_is_dropped_when_it_cannot_be_answered(self, name: str) -> None:
+    @pytest.mark.parametrize("name", ["From", "To", "Call-ID", "CSeq"])
+    def test_request_gets_400_when_a_header_of_its_identity_is_missing(self, name: str) -> None:
         switch = Switch()
         switch.receive(request(changed={name: None}))
+        (sent,) = switch.take_sent()
+        assert sent.first_line == f"SIP/2.0 400 Bad Request - {name} is missing"
+        assert f"\r\n{name}:".encode() not in sent.data
+        assert switch.take_events() == []
+
+    @pytest.mark.parametrize("changed", [{"f": "<sip:x@y>;tag=2"}, {"i": "call-9"}, {"t": "<sip:x@y>;tag=3"}])
+    def test_request_gets_400_when_its_identity_is_ambiguous(self, changed: dict[str, str | None]) -> None:
+        switch = Switch()
+        switch.receive(request(changed=changed))
+        answer = the_answer(switch)
+        assert (answer.status, answer.call_id, answer.from_tag, answer.to_tag) == (400, "call-1", "alice1", "own1")
+        assert switch.take_events() == []
+
+    @pytest.mark.parametrize("via", [None, "HTTP/1.1 h", "SIP/2.0/UDP h:99999"])
+    def test_request_is_dropped_when_it_cannot_be_answered(self, via: str | None) -> None:
+        switch = Switch()
+        switch.receive(request(changed={"Via": via}))
         assert switch.take_sent() == []
         assert switch.take_events() == []
         assert switch.layer.malformed == 1
 
-    @pytest.mark.parametrize("changed", [{"f": "<sip:x@y>;tag=2"}, {"i": "call-9"}])
-    def test_request_is_dropped_when_its_identity_is_ambiguous(self, changed: dict[str, str | None]) -> None:
+    def test_request_gets_416_when_its_scheme_is_another(self) -> None:
         switch = Switch()
-        switch.receive(request(changed=changed))
-        assert switch.take_sent() == []
-        assert switch.take_events() == []
+        switch.receive(request("OPTIONS", uri="urn:service:sos"))
+        assert switch.take_sent()[0].first_line == "SIP/2.0 416 Unsupported URI Scheme"
+
+    def test_request_gets_513_when_its_headers_are_too_many(self) -> None:
+        switch = Switch()
+        switch.receive(request().replace(b"\r\n\r\n", b"\r\nX: y" * 300 + b"\r\n\r\n"))
+        assert switch.take_sent()[0].first_line == "SIP/2.0 513 Message Too Large"
+
+    def test_request_is_answered_when_a_stream_breaks_at_it(self) -> None:
+        switch, parser = Switch(), StreamParser()
+        with pytest.raises(StreamBroken) as caught:
+            parser.receive(request("MESSAGE", transport="TCP", changed={"Content-Length": "99999"}))
+        switch.layer.refuse(caught.value, TCP, switch.now)
+        ((flow, data, transaction),) = switch.layer.take_outgoing()
+        assert (flow, transaction) == (TCP, None)
+        assert data.startswith(b"SIP/2.0 513 Message Too Large\r\n")
         assert switch.layer.malformed == 1
+
+    @pytest.mark.parametrize(
+        "data", [b"\0" * 70_000, response(our_request(extra=Headers({"via": ["SIP/2.0/TCP h"]})), 200)]
+    )
+    def test_nothing_is_answered_when_a_stream_breaks_at_no_request(self, data: bytes) -> None:
+        switch, parser = Switch(), StreamParser()
+        with pytest.raises(StreamBroken) as caught:
+            parser.receive(data.replace(b"Content-Length", b"X"))
+        switch.layer.refuse(caught.value, TCP, switch.now)
+        assert switch.layer.take_outgoing() == []
 
     def test_body_is_not_checked_twice_when_the_stream_parser_has_cut(self) -> None:
         switch = Switch()
@@ -465,7 +551,7 @@ class TestRobustness:
         for sent in switch.take_sent():
             head = sent.data.partition(b"\r\n\r\n")[0]
             assert head.count(b"\r\n") == head.count(b"\r") == head.count(b"\n")
-            assert b"\0" not in head
+            assert head.count(b"\0") == head.count(b"\\\0")
         assert switch.layer.count == 0
         assert switch.layer.next_deadline() is None
 

@@ -18,6 +18,11 @@ class TestVia:
         assert (via.transport, via.host, via.port, via.branch) == ("UDP", "192.0.2.9", 5062, "z9hG4bKabc")
         assert via.parameters["rport"] is None
 
+    def test_version_is_kept_when_it_is_another(self) -> None:
+        # RFC 4475 §3.1.2.16: so that the answer goes back with it.
+        via = Via.parse("SIP/7.0/UDP h;branch=z9hG4bKx")
+        assert (via.version, via.transport, str(via)) == ("7.0", "UDP", "SIP/7.0/UDP h;branch=z9hG4bKx")
+
     def test_port_is_none_when_not_written(self) -> None:
         assert Via.parse("SIP/2.0/TLS example.com").port is None
 
@@ -37,7 +42,8 @@ class TestVia:
         [
             "",
             "UDP h",
-            "SIP/3.0/UDP h",
+            "SIP/2/UDP h",
+            "SIP/2.0/UDP a b",
             "HTTP/1.1/TCP h",
             "SIP/2.0/UDP",
             "SIP/2.0/UDP ;branch=x",

@@ -9,7 +9,7 @@ import pytest
 
 from b2bua.ban.bans import BanList
 from b2bua.sip.events import Event, RequestReceived, ResponseReceived, TransportFailed
-from b2bua.sip.flow import Flow
+from b2bua.sip.flow import Flow, Trust
 from b2bua.sip.message import Response
 from b2bua.tasks import stop_all
 from b2bua.transport.endpoint import Endpoint, PortTaken, TokenSource, new_token
@@ -190,13 +190,106 @@ class TestAddresses:
         assert endpoint.sent_by(Flow("udp", "127.0.0.1", 5060, 0)) == "sip.example.com:5060"
 
     @on_loop
+    async def test_listener_is_chosen_by_the_route_when_several_fit(self) -> None:
+        endpoint = self.make("udp://192.0.2.200:5060", "udp://0.0.0.0:5062", "udp://127.0.0.1:5064", "udp://[::1]:5066")
+        flows = [endpoint.flow_to("udp", host, 5060) for host in ("127.0.0.1", "::1")]
+        assert [flow.listener if flow else None for flow in flows] == [2, 3]
+        # A route that begins at none of them leaves by the one that listens on all.
+        others = self.make("udp://192.0.2.200:5060", "udp://0.0.0.0:5062").flow_to("udp", "127.0.0.1", 5060)
+        assert others is not None
+        assert others.listener == 1
+
+    @on_loop
+    async def test_there_is_no_flow_to_an_address_of_one_link(self) -> None:
+        endpoint = self.make("udp://[::]:5060")
+        assert endpoint.flow_to("udp", "fe80::1", 5060) is None
+        assert endpoint.flow_to("udp", "fe80::1%eth0", 5060) is None
+
+    @on_loop
+    async def test_flow_carries_what_a_certificate_has_to_show_where_there_is_one(self) -> None:
+        endpoint = self.make(
+            "udp://192.0.2.1:5060", "tcp://192.0.2.1:5060", "tls://192.0.2.1:5061", "ws://192.0.2.1:80"
+        )
+        trust = Trust("name", "sip.carrier.example")
+        flows = [
+            endpoint.flow_to(transport, "198.51.100.7", 5060, trust=trust) for transport in ("udp", "tcp", "tls", "ws")
+        ]
+        assert [flow.trust if flow else "no flow" for flow in flows] == [None, None, trust, trust]
+
+    @on_loop
+    async def test_flow_has_a_way_for_large_messages_where_the_peer_prefers_tcp_and_we_have_it(self) -> None:
+        endpoint = self.make("udp://192.0.2.1:5060", "tcp://192.0.2.1:5060")
+        flow = endpoint.flow_to("udp", "198.51.100.7", 5060, prefers_tcp=True)
+        assert flow is not None
+        assert flow.large is not None
+        assert (flow.large.transport, flow.large.address, flow.large.listener) == ("tcp", "198.51.100.7:5060", 1)
+        for other in (
+            endpoint.flow_to("udp", "198.51.100.7", 5060),
+            endpoint.flow_to("tcp", "198.51.100.7", 5060, prefers_tcp=True),
+            self.make("udp://192.0.2.1:5060").flow_to("udp", "198.51.100.7", 5060, prefers_tcp=True),
+        ):
+            assert other is not None
+            assert other.large is None
+
+    @on_loop
+    async def test_flow_to_ourselves_is_by_udp_where_we_have_it(self) -> None:
+        endpoint = self.make("wss://0.0.0.0:443", "tls://0.0.0.0:5061", "udp://[::]:5060")
+        flow = endpoint.flow_to_self()
+        assert (flow.transport, flow.address, flow.listener) == ("udp", "[::1]:5060", 2)
+        other = self.make("wss://0.0.0.0:443", "tls://0.0.0.0:5061").flow_to_self()
+        assert (other.transport, other.address, other.trust) == ("tls", "127.0.0.1:5061", Trust("none", ""))
+
+    @on_loop
+    async def test_peer_sees_what_its_listener_advertises_first(self) -> None:
+        endpoint = self.make(
+            "udp://0.0.0.0:5060?advertise=203.0.113.5:5080", "tcp://0.0.0.0:5060", "tcp://[::]:5060",
+            advertise="203.0.113.9",
+        )  # fmt: skip
+        assert endpoint.sent_by(Flow("udp", "127.0.0.1", 5060, 0)) == "203.0.113.5:5080"
+        assert endpoint.sent_by(Flow("tcp", "127.0.0.1", 5060, 1)) == "203.0.113.9:5060"
+        # An address of the other version of IP would be of no use.
+        assert endpoint.sent_by(Flow("tcp", "::1", 5060, 2)) == "[::1]:5060"
+
+    @on_loop
+    @pytest.mark.parametrize(
+        ("host", "port", "transport", "is_ours"),
+        [
+            ("2001:DB8:0::1", 5060, "UDP", True),
+            ("2001:db8::1", None, "UDP", True),
+            ("2001:db8::1", None, "TLS", True),
+            ("2001:db8::1", 5061, "TLS", True),
+            ("2001:db8::1", 5062, "TLS", False),
+            ("203.0.113.5", 5080, "UDP", True),
+            ("SIP.example.com", 5061, "TLS", True),
+            ("192.0.2.1", 5070, "TCP", True),
+        ],
+    )
+    async def test_via_is_ours_however_it_is_written(
+        self, host: str, port: int | None, transport: str, is_ours: bool
+    ) -> None:
+        endpoint = self.make(
+            "udp://[2001:db8::1]:5060", "tls://[2001:db8::1]:5061", "udp://0.0.0.0:5060?advertise=203.0.113.5:5080",
+            "tcp://192.0.2.1:5070", advertise="sip.example.com",
+        )  # fmt: skip
+        assert endpoint.is_ours(host, port, transport) is is_ours
+
+    @on_loop
+    async def test_routes_are_asked_for_anew_now_and_then(self) -> None:
+        endpoint = self.make("udp://0.0.0.0:5060")
+        endpoint.sent_by(Flow("udp", "127.0.0.1", 5060, 0))
+        endpoint.close_idle()
+        assert endpoint._sent_by == {}
+        # What was shown before is still ours.
+        assert endpoint.is_ours("127.0.0.1", 5060)
+
+    @on_loop
     async def test_via_is_ours_when_it_names_a_listener_or_what_was_shown(self) -> None:
         endpoint = self.make("udp://192.0.2.1:5060", "tcp://0.0.0.0:5080", advertise="sip.example.com")
         assert endpoint.is_ours("192.0.2.1", 5060)
         assert endpoint.is_ours("192.0.2.1", None)
         assert not endpoint.is_ours("192.0.2.1", 5061)
         assert not endpoint.is_ours("198.51.100.7", 5060)
-        endpoint.sent_by(Flow("tcp", "198.51.100.7", 5060, 1))
+        assert not endpoint.is_ours("127.0.0.1", 5080)
         assert endpoint.is_ours("sip.example.com", 5080)
 
 
@@ -251,6 +344,78 @@ class TestTurn:
         assert endpoint.transactions.malformed == 1
 
 
+class TestKeepAlive:
+    """RFC 5626 §4.4.2."""
+
+    @on_loop
+    async def test_binding_request_is_answered_on_the_sip_port(self) -> None:
+        async with opened("udp://127.0.0.1:0") as (endpoint, user):
+            loop = asyncio.get_running_loop()
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+                peer.setblocking(False)
+                peer.connect(("127.0.0.1", endpoint.addresses[0].port))
+                peer.send(bytes.fromhex("0001 0000 2112a442") + b"twelve bytes")
+                async with asyncio.timeout(PATIENCE):
+                    answer = await loop.sock_recv(peer, 1500)
+            assert answer[:2] == b"\x01\x01"
+            assert answer[8:20] == b"twelve bytes"
+            assert user.events == []
+
+
+class TestStreams:
+    async def exchange(self, endpoint: Endpoint, data: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", endpoint.addresses[0].port)
+        writer.write(data)
+        async with asyncio.timeout(PATIENCE):
+            answer = await reader.read()
+        writer.close()
+        return answer
+
+    @on_loop
+    async def test_request_that_is_too_long_is_refused_and_the_connection_closed(self) -> None:
+        async with opened("tcp://127.0.0.1:0") as (endpoint, user):
+            large = sip.request("INVITE", transport="TCP", changed={"Content-Length": "70000"}) + b"x" * 70_000
+            answer = await self.exchange(endpoint, large)
+            assert answer.startswith(b"SIP/2.0 513 ")
+            assert user.events == []
+
+    @on_loop
+    async def test_nothing_is_answered_when_it_is_not_a_request(self) -> None:
+        async with opened("tcp://127.0.0.1:0") as (endpoint, _):
+            assert await self.exchange(endpoint, b"x" * 70_000) == b""
+
+    @on_loop
+    async def test_request_is_sent_again_when_a_connection_that_had_served_is_gone(self) -> None:
+        # A peer may close an idle connection at the very moment at which we use it.
+        async with opened("tcp://127.0.0.1:0") as (endpoint, user):
+            streams: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
+            server = await asyncio.start_server(lambda *stream: streams.put_nowait(stream), "127.0.0.1", 0)
+            flow = endpoint.flow_to("tcp", "127.0.0.1", server.sockets[0].getsockname()[1])
+            assert flow is not None
+
+            async def take() -> tuple[bytes, asyncio.StreamWriter]:
+                async with asyncio.timeout(PATIENCE):
+                    reader, writer = await streams.get()
+                    return await reader.readuntil(b"\r\n\r\n"), writer
+
+            endpoint.transactions.send_request(sip.our_request("OPTIONS"), flow, endpoint.now(), None)
+            endpoint.end_of_turn()
+            first, writer = await take()
+            writer.write(sip.response(sip.parse_request(first), 200))
+            await user.wait_for(ResponseReceived)
+            endpoint.transactions.send_request(sip.our_request("OPTIONS"), flow, endpoint.now(), None)
+            endpoint.end_of_turn()
+            writer.close()
+            second, writer = await take()
+            assert second != first
+            writer.close()
+            # The second connection never served: there is no third.
+            failure = await user.wait_for(TransportFailed)
+            assert isinstance(failure, TransportFailed)
+            assert failure.reason == "connection was closed by the peer"
+            server.close()
+
+
 class TestBanned:
     """docs/behaviour.md §1, 1."""
 
@@ -293,7 +458,24 @@ class TestBanned:
             async with asyncio.timeout(PATIENCE):
                 while not other.banned:  # noqa: ASYNC110 - what is looked at has no event
                     await asyncio.sleep(0.01)
-            assert (caller.events, callee.events) == ([], [])
+            assert callee.events == []
+            assert not any(isinstance(event, ResponseReceived) for event in caller.events)
+            assert other.connections == 0
+
+    @on_loop
+    async def test_open_stream_is_closed_when_its_source_is_banned_meanwhile(self) -> None:
+        bans = BanList()
+        async with opened("tcp://127.0.0.1:0") as (endpoint, user):
+            endpoint.is_banned = bans.is_banned
+            reader, writer = await asyncio.open_connection("127.0.0.1", endpoint.addresses[0].port)
+            writer.write(sip.request("OPTIONS", transport="TCP"))
+            async with asyncio.timeout(PATIENCE):
+                await reader.readuntil(b"\r\n\r\n")
+                bans.add("127.0.0.1", endpoint.now() + 60.0)
+                writer.write(sip.request("OPTIONS", transport="TCP", branch="z9hG4bKother"))
+                assert await reader.read() == b""
+            writer.close()
+            assert (len(user.events), endpoint.banned) == (1, 1)
 
 
 class Owner:

@@ -1,0 +1,1 @@
+"""HEPv3: copies of SIP messages for a capture server (Homer and others)."""
