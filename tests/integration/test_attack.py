@@ -24,7 +24,10 @@ SECRET = "Correct-Horse-9"
 USERS = range(2000, 2010)
 """Names of SIP users that exist; 2010 to 2019 do not."""
 
-pytestmark = pytest.mark.skipif(shutil.which("svmap") is None, reason="sipvicious is not installed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("svmap") is None, reason="sipvicious is not installed"),
+]
 
 
 @pytest.fixture(scope="module", params=["known scanner", "unknown scanner"])

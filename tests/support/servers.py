@@ -90,6 +90,12 @@ def running_servers() -> Iterator[Servers]:
 
         async def start() -> None:
             await asyncio.gather(postgresql.start(), valkey.start())
+            # Hundreds of databases are copied and dropped, and none need outlive this machine.
+            superuser = await asyncpg.connect(postgresql_url(settings, "postgres", "postgres"))
+            for name in ("fsync", "full_page_writes", "synchronous_commit"):
+                await superuser.execute(f"ALTER SYSTEM SET {name} = off")
+            await superuser.execute("SELECT pg_reload_conf()")
+            await superuser.close()
             connection = await asyncpg.connect(postgresql_url(settings, "softswitch", "softswitch"))
             await connection.execute(f"CREATE DATABASE {TEMPLATE}")
             await connection.close()

@@ -14,6 +14,7 @@ from b2bua.child import Child
 from b2bua.cli.run import own_processes
 from b2bua.policy.packed_files import all_files
 from conf.settings import Settings
+from tests.support.calls import until
 from tests.support.packed import Rows
 from tests.support.servers import Run
 
@@ -57,6 +58,8 @@ class TestSnapshot:
                 await next_told(told, rows.directory, "ratecard")
                 await rows.connection.execute("UPDATE rate SET rate_per_minute = 2")
                 await next_told(told, rows.directory, "ratecard")
+                # The file of before goes after the new one is there.
+                await until(lambda: len(rows.files()) == 2)
             await listener.close()
 
         run(main())

@@ -6,7 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from b2bua.policy.checks import FORWARD_RING_TIMEOUT, RING_TIMEOUT
+from b2bua.policy.accounts import PLAIN_HANDLING
+from b2bua.policy.checks import FORWARD_RING_TIMEOUT
 from b2bua.policy.decision import Trace
 from b2bua.policy.dids import DIDDestination
 from media.sdp import CodecList
@@ -296,7 +297,7 @@ class TestDestinations:
         assert self.attempts(world, TO_USER) == [("user", "user alice")]
         (attempt,) = world.decide(source_address=GATEWAY, destination=DID).attempts
         assert (attempt.user, attempt.destination) == (world.user, DID)
-        assert attempt.gateway.ring_timeout == RING_TIMEOUT
+        assert attempt.gateway.ring_timeout == PLAIN_HANDLING.ring_time
 
     @pytest.mark.parametrize(
         ("network", "host"), [("203.0.113.5/32", "203.0.113.5"), ("2001:db8::5/128", "2001:db8::5")]

@@ -116,6 +116,44 @@ class TestCall:
                 assert caller.endpoint.connections == connections
 
 
+class TestAlias:
+    """RFC 5923 §5, §7: who connects offers its connection for requests to the port that its Via names."""
+
+    @on_both_loops
+    @pytest.mark.parametrize(
+        ("client", "trust", "is_reused"),
+        [
+            ("required", Trust("name", "caller.example"), True),
+            ("required", Trust("chain", ""), True),
+            ("required", Trust("name", "another.example"), False),
+            ("none", Trust("name", "caller.example"), False),
+        ],
+    )
+    async def test_connection_is_used_when_its_certificate_shows_what_is_asked(
+        self, authority: Authority, client: str, trust: Trust, is_reused: bool
+    ) -> None:
+        answerer = Answerer(transport="tls")
+        answerer.tls = authority.settings(NAME, file="answerer.pem", client=client)
+        path = authority.issue("caller.example", file="caller.pem")
+        context = ssl.create_default_context(cafile=str(authority.file))
+        context.load_cert_chain(path)
+        offer = sip.request("OPTIONS", transport="TLS", sent_by="127.0.0.1:1;alias")
+        async with opened(answerer), asyncio.timeout(PATIENCE):
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", answerer.port, ssl=context, server_hostname=NAME
+            )
+            writer.write(offer)
+            await reader.readuntil(b"\r\n\r\n")
+            flow = answerer.endpoint.flow_to("tls", "127.0.0.1", 1, trust=trust)
+            assert flow is not None
+            answerer.endpoint.transactions.send_request(sip.our_request("OPTIONS"), flow, answerer.endpoint.now(), None)
+            answerer.endpoint.end_of_turn()
+            if is_reused:
+                assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"OPTIONS ")
+            assert bool(answerer.endpoint._pool._waiting) is not is_reused
+            writer.close()
+
+
 class TestRefused:
     """A transport failure, and one line that names the peer and the fault."""
 
