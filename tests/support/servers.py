@@ -1,6 +1,7 @@
 """Real servers for tests: one PostgreSQL and one Valkey for the session, and a fresh database for every test."""
 
 import asyncio
+import os
 import shutil
 import tempfile
 from collections.abc import Coroutine, Iterator
@@ -29,12 +30,21 @@ class Run(Protocol):
 
 
 TEMPLATE = "template_softswitch"
+MEMORY = "/dev/shm"
+
+
+def _memory() -> str | None:
+    """A directory in memory with room for the databases, or None."""
+    if not os.access(MEMORY, os.W_OK) or shutil.disk_usage(MEMORY).free < 4 * 1024**3:
+        return None
+    return MEMORY
 
 
 @contextmanager
 def data_directory() -> Iterator[Path]:
     """A data directory that the servers' user can enter when root runs the tests, which pytest's own is not."""
-    base = Path(tempfile.mkdtemp(prefix="softswitch-test-"))
+    # In memory where there is a place for that: databases are copied for every test.
+    base = Path(tempfile.mkdtemp(prefix="softswitch-test-", dir=_memory()))
     base.chmod(0o711)
     try:
         yield base / "data"
