@@ -2,11 +2,12 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from b2bua.call.exchange import METHODS, OFFERING
-from b2bua.call.leg import SDP, CalleeLeg, CallerLeg, Leg
+from b2bua.call.leg import NOTHING, SDP, CalleeLeg, CallerLeg, Leg
 from b2bua.sip.events import (
     AckReceived,
     CancelReceived,
@@ -257,6 +258,7 @@ class Answerer(UserAgent):
         cause: Q.850 cause of the refusal; 0: none.
         rings: Whether to send 180.
         answers: Whether to go on to an answer or refusal; otherwise it rings until it is cancelled.
+        headers: More headers of the refusal, as the contacts of a redirection.
     """
 
     def __init__(
@@ -269,12 +271,14 @@ class Answerer(UserAgent):
         cause: int = 0,
         rings: bool = True,
         answers: bool = True,
+        headers: Mapping[str, str] = NOTHING,
     ) -> None:
         super().__init__(host, port, transport)
         self._refuse = refuse
         self._cause = cause
         self._rings = rings
         self._answers = answers
+        self._headers = headers
         self.invites: list[Request] = []
         """Every INVITE that came."""
 
@@ -289,7 +293,7 @@ class Answerer(UserAgent):
             return
         if self._refuse:
             extra = {"reason": format_reason(self._cause)} if self._cause else {}
-            leg.send_failure(self._refuse, self._cause or 31, "", extra)
+            leg.send_failure(self._refuse, self._cause or 31, "", {**self._headers, **extra})
         else:
             leg.answer(self.session)
 

@@ -3,14 +3,15 @@
 import time
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from ipaddress import ip_address
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from b2bua.call import effects as do
-from b2bua.call.branches import Branches
+from b2bua.call.branches import Branches, Failure
 from b2bua.call.caller_identity import CallerIdentity, present
 from b2bua.call.controller import Call, State
-from b2bua.call.disposition import Disposition
+from b2bua.call.disposition import STOPS, Disposition
 from b2bua.call.events import (
     Acknowledged,
     AdmissionRefused,
@@ -25,24 +26,26 @@ from b2bua.call.events import (
     FundsRefused,
     HungUp,
     Progressed,
+    SentOn,
     Side,
     TimerExpired,
 )
 from b2bua.call.exchange import OFFERING, Exchange
 from b2bua.call.forwarding import HEADER as FORWARD_HEADER
 from b2bua.call.leg import ALLOW, NOBODY, CalleeLeg, CallerLeg, Leg
+from b2bua.call.redirection import Redirections
 from b2bua.call.session_keeper import SessionKeeper
 from b2bua.call.session_timer import request_headers
 from b2bua.live.admission import Outcome, Refusal, Shortage
 from b2bua.policy.decision import Attempt, Contact, Decision
 from b2bua.sip.digest_client import DigestClient
-from b2bua.sip.flow import Flow
+from b2bua.sip.flow import DEFAULT_PORT, Flow, Trust
 from b2bua.sip.headers import Headers
 from b2bua.sip.message import Request, Response
 from b2bua.sip.reason import q850_cause
 from b2bua.sip.timers import Timer
 from b2bua.sip.transactions import ServerTransaction
-from b2bua.sip.uri import escape_user, join_host_port
+from b2bua.sip.uri import URI, escape_user, join_host_port
 from b2bua.transport.endpoint import TimerOwner, new_token
 from cdr.record import CARRIER_LEVEL, AttemptRecord, Level, finish
 from media.sdp import audio_codecs, filter_codecs, replace_origin
@@ -79,6 +82,7 @@ class ActiveCall(TimerOwner):
         "_owed",
         "_priced",
         "_privacy",
+        "_redirections",
         "_session_id",
         "_sessions",
         "_timer",
@@ -121,6 +125,7 @@ class ActiveCall(TimerOwner):
         prices = {price.account.id: price for price in decision.levels}
         self._exchanges: list[Exchange] = []
         self._branches = Branches()
+        self._redirections = Redirections()
         self._sessions = SessionKeeper(self, driver.session_timer)
         self._chain_prices = [prices.get(account.id) for account in chain]
         """What each account of the chain pays; None: nothing."""
@@ -154,13 +159,24 @@ class ActiveCall(TimerOwner):
         elif status < 300:
             self._callee_answered(leg, response)
         else:
+            if status < 400 and self._attempt.gateway.follows_redirects:
+                self._redirections.note(response)
             self._branch_failed(leg, status, q850_cause(response.headers))
 
     def _branch_failed(self, leg: CalleeLeg, status: int, cause: int | None, code: str = "") -> None:
         whole = self._branches.fail(leg, status, cause, code)
-        if whole is not None:
-            self.record.sip_code = whole[0]
-            self.handle(AttemptFailed(*whole))
+        if whole is None:
+            return
+        self.record.sip_code = whole[0]
+        if self._redirections.has_left and whole[0] not in STOPS:
+            self.handle(SentOn())
+        else:
+            self._attempt_failed(whole)
+
+    def _attempt_failed(self, whole: Failure) -> None:
+        if 300 <= whole[0] < 400 and self._attempt.gateway.follows_redirects:
+            whole = (0, None, "TRANSPORT_FAILURE")  # it has led to nowhere
+        self.handle(AttemptFailed(*whole))
 
     def _callee_answered(self, leg: CalleeLeg, response: Response) -> None:
         body = self._permitted(response.body)
@@ -197,7 +213,8 @@ class ActiveCall(TimerOwner):
     def callee_unreachable(self, leg: CalleeLeg, code: str) -> None:
         """No answer will come."""
         if leg in self._branches.legs:
-            self._note_silence()
+            if not self._redirections.is_sent_on:
+                self._note_silence()
             self._branch_failed(leg, 0, None, code)
 
     def leg_hung_up(self, leg: Leg, cause: int | None) -> None:
@@ -283,8 +300,12 @@ class ActiveCall(TimerOwner):
     def on_timer(self, kind: int, now: float) -> None:
         """The call's timer ran out."""
         self._timer = None
-        if kind == CallTimer.SILENCE:
+        if kind == CallTimer.SILENCE and not self._redirections.is_sent_on:
             self._note_silence()
+        if self._redirections.has_left and kind in (CallTimer.SILENCE, CallTimer.PROGRESS):
+            self._branches.abandon()
+            self.handle(SentOn())
+            return
         self.handle(TimerExpired(CallTimer(kind), self._talked()))
 
     def _talked(self) -> float:
@@ -465,6 +486,7 @@ class ActiveCall(TimerOwner):
             record.carrier_id, record.gateway_id = attempt.carrier.id, gateway.id
         record.source_sent, record.destination_sent = attempt.source, attempt.destination
         self._branches.begin()
+        self._redirections.begin()
         places = self._places(attempt)
         offer = filter_codecs(self._offer, attempt.codecs) if self._offer else self._offer
         if not places or offer is None:
@@ -484,9 +506,38 @@ class ActiveCall(TimerOwner):
         for leg, place in zip(legs, places, strict=True):
             self._invite(leg, place, attempt, offer)
 
+    def _send_on(self, _: do.SendOn) -> None:
+        """Call the next place that the gateway has named; those that cannot be reached are passed over."""
+        attempt = self._attempt
+        offer = filter_codecs(self._offer, attempt.codecs) if self._offer else self._offer
+        assert offer is not None  # it was sent to the gateway
+        while (uri := self._redirections.next()) is not None:
+            place = self._place_at(uri)
+            if place is not None:
+                leg = self.callee = CalleeLeg(self._driver.endpoint, place.flow, self, self._driver.user_agent)
+                self._branches.add(leg)
+                self._invite(leg, place, attempt, offer)
+                return
+        self._attempt_failed(self._branches.best)
+
+    def _place_at(self, uri: URI) -> Contact | None:
+        """A URI that the gateway has sent us to; None: we cannot call it, or it is ourselves."""
+        endpoint, gateway = self._driver.endpoint, self._attempt.gateway
+        transport = (uri.parameters.get("transport") or ("tls" if uri.scheme == "sips" else "udp")).lower()
+        port = uri.port or DEFAULT_PORT.get(transport, 5060)
+        try:
+            host = str(ip_address(uri.host))
+        except ValueError:
+            return None
+        if endpoint.is_ours(host, port):
+            return None
+        flow = endpoint.flow_to(transport, host, port, trust=Trust(gateway.tls_verify, host))
+        return None if flow is None else Contact(str(uri), flow)
+
     def _invite(self, leg: CalleeLeg, place: Contact, attempt: Attempt, offer: bytes) -> None:
         record, gateway = self.record, attempt.gateway
-        if gateway.login is not None:
+        # Only the gateway itself may ask for what we prove to it.
+        if gateway.login is not None and (not self._redirections.is_sent_on or place.flow.host == gateway.host):
             leg.proof = DigestClient(gateway.login.username, gateway.login.secret, new_token)
         who = self._identity(attempt, leg.flow)
         address = join_host_port(leg.flow.host, leg.flow.port)
@@ -576,6 +627,8 @@ class ActiveCall(TimerOwner):
 
     def _record_ringing(self, _: do.RecordRinging) -> None:
         record = self.record
+        if record.ringing_at is not None:
+            return  # it has rung before it was sent on
         record.ringing_at = time.time()
         record.post_dial_delay = round(record.ringing_at - record.received_at, 3)
 
@@ -706,6 +759,7 @@ _EFFECTS: Final[Mapping[type, Callable[[ActiveCall, Any], None]]] = {
     do.AdmitCarrier: ActiveCall._admit_carrier,
     do.ReleaseCarrier: ActiveCall._release_carrier,
     do.SendInvite: ActiveCall._send_invite,
+    do.SendOn: ActiveCall._send_on,
     do.SendCancel: ActiveCall._send_cancel,
     do.SendAck: ActiveCall._send_ack,
     do.SendProvisional: ActiveCall._send_provisional,

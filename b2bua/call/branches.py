@@ -9,16 +9,17 @@ Failure = tuple[int, int | None, str]
 class Branches:
     """Legs that ring at the same time; the first to answer has the call."""
 
-    __slots__ = ("_best", "legs")
+    __slots__ = ("best", "legs")
 
     def __init__(self) -> None:
         self.legs: list[CalleeLeg] = []
-        self._best: Failure = (0, None, "NO_RESPONSE")
+        self.best: Failure = (0, None, "NO_RESPONSE")
+        """What says most of all that has failed."""
 
     def begin(self) -> None:
         """Another attempt: nothing is left of the one before."""
         self.legs.clear()
-        self._best = (0, None, "NO_RESPONSE")
+        self.best = (0, None, "NO_RESPONSE")
 
     def add(self, leg: CalleeLeg) -> None:
         """One more rings."""
@@ -38,11 +39,11 @@ class Branches:
             ring on.
         """
         self.legs.remove(leg)
-        if _rank(status) > _rank(self._best[0]) or not self._best[0]:
-            self._best = (status, cause, code)
+        if _rank(status) > _rank(self.best[0]) or not self.best[0]:
+            self.best = (status, cause, code)
         if status >= 600:
             self.abandon()
-        return None if self.legs else self._best
+        return None if self.legs else self.best
 
     def win(self, leg: CalleeLeg) -> None:
         """A leg has answered: the others are taken back, and ended should they answer too."""
@@ -58,9 +59,11 @@ class Branches:
 
 
 def _rank(status: int) -> int:
-    # Nobody (6xx) says most, then busy, then the lower class; no answer at all says least.
+    # Nobody (6xx) says most, then busy, then the lower class; being sent elsewhere says little, no answer at all least.
     if not status:
         return 0
+    if status < 400:
+        return 1
     if status >= 600:
         return 10
     return 9 if status == 486 else 8 - status // 100

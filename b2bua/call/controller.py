@@ -28,6 +28,7 @@ from b2bua.call.effects import (
     SendCancel,
     SendFailure,
     SendInvite,
+    SendOn,
     SendProvisional,
     StartTimer,
     StopTimer,
@@ -49,6 +50,7 @@ from b2bua.call.events import (
     HungUp,
     Invited,
     Progressed,
+    SentOn,
     Side,
     TimerExpired,
 )
@@ -218,6 +220,12 @@ class Call:
         effects: list[Effect] = [RecordAnswer(), SendAnswer(event.body), self._next_limit(0.0)]
         # Without an offer in the INVITE the 2xx has it, and its answer comes with the caller's ACK (RFC 3264 §5).
         return [*effects, SendAck(b"")] if self._offer_in_invite else effects
+
+    def _sent_on(self, _: SentOn) -> list[Effect]:
+        self.state = State.CALLING
+        self._is_trying = False
+        # The timer first, as for the gateway itself.
+        return [StartTimer(CallTimer.SILENCE, self._gateway.invite_timeout), SendOn()]
 
     def _attempt_failed(self, event: AttemptFailed) -> list[Effect]:
         name = f"gateway {self._gateway.name}"
@@ -391,6 +399,7 @@ HANDLERS: Final[Mapping[State, Mapping[type, Handler]]] = {
         Progressed: Call._progressed,
         Answered: Call._answered,
         AttemptFailed: Call._attempt_failed,
+        SentOn: Call._sent_on,
         TimerExpired: Call._attempt_timed_out,
         **_GIVING_UP,
     },
@@ -398,6 +407,7 @@ HANDLERS: Final[Mapping[State, Mapping[type, Handler]]] = {
         Progressed: Call._progressed,
         Answered: Call._answered,
         AttemptFailed: Call._attempt_failed,
+        SentOn: Call._sent_on,
         TimerExpired: Call._attempt_timed_out,
         **_GIVING_UP,
     },
@@ -412,6 +422,7 @@ HANDLERS: Final[Mapping[State, Mapping[type, Handler]]] = {
         Progressed: _idle,
         Answered: _idle,
         AttemptFailed: _idle,
+        SentOn: _idle,
     },
     State.ENDED: {
         Admitted: Call._late_admitted,
@@ -425,6 +436,7 @@ HANDLERS: Final[Mapping[State, Mapping[type, Handler]]] = {
                 Progressed,
                 Answered,
                 AttemptFailed,
+                SentOn,
                 Acknowledged,
                 HungUp,
                 Cancelled,

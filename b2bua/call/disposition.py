@@ -64,16 +64,17 @@ _RETRY_AFTER: Final = {"OVERLOAD": 5, "LIVE_STORE_AWAY": 5}
 
 _CAUSES: Final = {
     400: 111, 401: 21, 402: 21, 403: 21, 404: 1, 405: 63, 406: 79, 407: 21, 408: 102, 410: 22, 413: 127, 414: 127,
-    415: 79, 416: 127, 420: 127, 421: 127, 423: 127, 480: 18, 481: 41, 482: 25, 483: 25, 484: 28, 485: 1, 486: 17,
-    487: 16, 488: 65, 491: 41, 500: 41, 501: 79, 502: 38, 503: 41, 504: 102, 505: 127, 513: 127, 600: 17, 603: 21,
-    604: 1, 606: 65,
+    415: 79, 416: 127, 420: 127, 421: 127, 422: 127, 423: 127, 480: 18, 481: 41, 482: 25, 483: 25, 484: 28, 485: 1,
+    486: 17, 487: 16, 488: 65, 491: 41, 500: 41, 501: 79, 502: 38, 503: 41, 504: 102, 505: 127, 513: 127, 600: 17,
+    603: 21, 604: 1, 606: 65,
 }  # fmt: skip
 """SIP status -> Q.850 cause, where the peer named none (after RFC 3398 §8.2.6.1)."""
 
-_HIDDEN: Final = frozenset({401, 402, 403, 407, 420, 421, 487})
+_HIDDEN: Final = frozenset({401, 402, 403, 407, 420, 421, 422, 487})
 """A carrier's quarrel with us, which the caller cannot mend."""
 
-_STOP: Final = frozenset({484, 486, 487, 600, 603, 604})
+STOPS: Final = frozenset({484, 486, 487, 600, 603, 604})
+"""Answers after which nothing else is tried (docs/behaviour.md §4)."""
 _GO_ON_480: Final = frozenset({34, 38, 41, 42, 44, 47})
 
 
@@ -104,7 +105,7 @@ def tries_next(status: int, cause: int | None, failover_codes: frozenset[int]) -
     """Whether the next attempt is made after a carrier's answer (docs/behaviour.md §4)."""
     if status == 480:
         return cause in _GO_ON_480
-    if status in _STOP or (status in (404, 410) and cause == 1):
+    if status in STOPS or (status in (404, 410) and cause == 1):
         return False
     return status in failover_codes
 

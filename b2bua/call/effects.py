@@ -67,6 +67,12 @@ class SendInvite:
         self.attempt = attempt
 
 
+class SendOn:
+    """Call the next place that the gateway of the attempt under way has named."""
+
+    __slots__ = ()
+
+
 class SendCancel:
     """Give up the attempt under way; an answer that comes all the same is acknowledged and ended."""
 
@@ -186,6 +192,7 @@ Effect = (
     | AdmitCarrier
     | ReleaseCarrier
     | SendInvite
+    | SendOn
     | SendCancel
     | SendAck
     | SendProvisional

@@ -119,6 +119,12 @@ class AttemptFailed:
         """Our own code where there was no SIP answer."""
 
 
+class SentOn:
+    """The attempt under way goes on at another place: its gateway has said where."""
+
+    __slots__ = ()
+
+
 class Acknowledged:
     """The caller's ACK of our 2xx came."""
 
@@ -178,6 +184,7 @@ Event = (
     | Progressed
     | Answered
     | AttemptFailed
+    | SentOn
     | Acknowledged
     | HungUp
     | Cancelled

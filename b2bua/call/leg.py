@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Final, Protocol
 
 from b2bua.call.client_request import ProvedRequest, repeated
+from b2bua.call.session_timer import lengthen
 from b2bua.sip.address import split_address
 from b2bua.sip.dialog import Dialog
 from b2bua.sip.digest_client import PROOFS, DigestClient, Tries
@@ -360,7 +361,7 @@ class CalleeLeg(Leg):
         self._ack = b""
         self._ack_flow = flow
         self._invite: Request | None = None
-        """What is sent again with proof, while it may be."""
+        """What is sent again with proof, or for a longer session, while it may be."""
         self._invite_cseq = 0
         self._invite_proofs: dict[str, list[str]] = {}
         self._tries: Tries | None = None
@@ -411,6 +412,8 @@ class CalleeLeg(Leg):
         return dialog
 
     def _send_invite(self, invite: Request) -> None:
+        if "session-expires" in invite.headers:
+            self._invite = invite
         if self.proof is not None:
             self.proof.prove(invite)
             self._invite = invite
@@ -418,18 +421,21 @@ class CalleeLeg(Leg):
         self.transaction = self.endpoint.transactions.send_request(invite, self.flow, self.endpoint.now(), self)
 
     def _is_sent_again(self, response: Response) -> bool:
-        """Whether the peer only wants to know who we are, and has been told (RFC 3261 §22.2)."""
+        """Whether the peer only wants to know who we are, or a longer session (RFC 3261 §22.2, RFC 4028 §7.3)."""
         invite, dialog = self._invite, self.dialog
-        if self.proof is None or invite is None or dialog is None:
-            return False
-        if self._tries is None:
-            self._tries = Tries()
-        if not self.proof.take(response, self._tries):
+        if invite is None or dialog is None or not (self._is_proved(response) or lengthen(invite, response)):
             return False
         dialog.local_cseq += 1
         self._invite_cseq = dialog.local_cseq
         self._send_invite(repeated(invite, self._invite_cseq))
         return True
+
+    def _is_proved(self, response: Response) -> bool:
+        if self.proof is None:
+            return False
+        if self._tries is None:
+            self._tries = Tries()
+        return self.proof.take(response, self._tries)
 
     def receive_response(self, response: Response) -> None:
         """An answer to our INVITE, provisional or final."""

@@ -5,14 +5,16 @@ nothing, or an INVITE with the session as it was; who waits for a refresh in vai
 """
 
 from enum import IntEnum
-from typing import Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from b2bua.call.leg import Leg
 from b2bua.sip.errors import ParseError
 from b2bua.sip.grammar import split_outside_quotes
 from b2bua.sip.message import Request, Response
 from b2bua.sip.timers import Timer
 from b2bua.transport.endpoint import TimerOwner
+
+if TYPE_CHECKING:
+    from b2bua.call.leg import Leg
 
 LEAST: Final = 90
 """Seconds: the shortest interval that we agree to, and that there may be (§4)."""
@@ -122,6 +124,21 @@ def request_headers(seconds: int, refresher: str = "") -> dict[str, str]:
     return {"supported": TAG, "session-expires": f"{seconds}{whom}", "min-se": str(LEAST)}
 
 
+def lengthen(request: Request, response: Response) -> bool:
+    """Ask for the session that a 422 wants, at least (§7.3); returns whether it is longer than what was asked for."""
+    try:
+        seconds, _ = read_interval(request)
+    except ParseError:
+        return False
+    least = read_least(response)
+    if response.status != 422 or not seconds or seconds >= least:
+        return False
+    for name, value in request_headers(least).items():
+        request.headers[name] = [value]
+    request.headers["min-se"] = [str(least)]
+    return True
+
+
 def terms_as_uac(response: Response) -> Terms | None:
     """What a peer agreed to in its 2xx (§7.2); None: no timer."""
     try:
@@ -134,10 +151,10 @@ def terms_as_uac(response: Response) -> Terms | None:
 class SessionTimerUser(Protocol):
     """The call."""
 
-    def refresh(self, leg: Leg) -> None:
+    def refresh(self, leg: "Leg") -> None:
         """It is time to refresh the session with a leg's peer."""
 
-    def session_expired(self, leg: Leg) -> None:
+    def session_expired(self, leg: "Leg") -> None:
         """The peer has not refreshed it."""
 
 
@@ -157,7 +174,7 @@ class SessionTimer(TimerOwner):
 
     __slots__ = ("_leg", "_timer", "_user", "_waited", "terms")
 
-    def __init__(self, leg: Leg, user: SessionTimerUser, terms: Terms) -> None:
+    def __init__(self, leg: "Leg", user: SessionTimerUser, terms: Terms) -> None:
         self._leg = leg
         self._user = user
         self._timer: Timer[TimerOwner] | None = None

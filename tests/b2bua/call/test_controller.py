@@ -29,6 +29,7 @@ from b2bua.call.effects import (
     SendCancel,
     SendFailure,
     SendInvite,
+    SendOn,
     SendProvisional,
     StartTimer,
     StopTimer,
@@ -50,6 +51,7 @@ from b2bua.call.events import (
     HungUp,
     Invited,
     Progressed,
+    SentOn,
     Side,
     TimerExpired,
 )
@@ -68,8 +70,8 @@ TABLE: dict[State, set[type]] = {
     State.REFUSING: {Admitted, AdmissionRefused, Cancelled, HangupOrdered},
     State.ADMITTING: {Admitted, AdmissionRefused, Cancelled, HangupOrdered},
     State.SELECTING: {CarrierAdmitted, CarrierRefused, Cancelled, HangupOrdered},
-    State.CALLING: {Progressed, Answered, AttemptFailed, TimerExpired, Cancelled, HangupOrdered},
-    State.RINGING: {Progressed, Answered, AttemptFailed, TimerExpired, Cancelled, HangupOrdered},
+    State.CALLING: {Progressed, Answered, AttemptFailed, SentOn, TimerExpired, Cancelled, HangupOrdered},
+    State.RINGING: {Progressed, Answered, AttemptFailed, SentOn, TimerExpired, Cancelled, HangupOrdered},
     State.ANSWERED: {Acknowledged, HungUp, TimerExpired, FundsExtended, FundsRefused, HangupOrdered},
     State.ENDED: {Admitted, CarrierAdmitted, FundsExtended},
 }
@@ -86,6 +88,7 @@ SAMPLES: dict[type, Event] = {
     Progressed: Progressed(183, b"sdp"),
     Answered: Answered(b"sdp"),
     AttemptFailed: AttemptFailed(486),
+    SentOn: SentOn(),
     Acknowledged: Acknowledged(b"sdp"),
     HungUp: HungUp(Side.CALLER),
     Cancelled: Cancelled(),
@@ -152,6 +155,7 @@ NETWORK: list[Event] = [
     AttemptFailed(480, 34),
     AttemptFailed(487),
     AttemptFailed(0, None, "TRANSPORT_FAILURE"),
+    SentOn(),
     Acknowledged(b"sdp"),
     HungUp(Side.CALLER),
     HungUp(Side.CALLEE, 31),
@@ -223,6 +227,9 @@ class World:
                 assert self.is_ended
             case SendInvite():
                 assert self.carriers[effect.attempt] == 1
+            case SendOn():
+                assert sum(self.carriers.values()) == 1
+                assert self.timer is not None
             case Forget():
                 assert not self.is_forgotten
                 self.is_forgotten = True

@@ -22,6 +22,7 @@ from b2bua.call.effects import (
     SendCancel,
     SendFailure,
     SendInvite,
+    SendOn,
     SendProvisional,
     StartTimer,
     StopTimer,
@@ -38,6 +39,7 @@ from b2bua.call.events import (
     HungUp,
     Invited,
     Progressed,
+    SentOn,
     Side,
     TimerExpired,
 )
@@ -580,3 +582,11 @@ class TestCancelledCall:
             << Forget()
             >> AttemptFailed(487)
         )
+
+
+class TestSentOn:
+    def test_place_that_the_gateway_names_has_the_time_of_a_gateway(self) -> None:
+        playbook = ringing(new_call())
+        assert playbook >> SentOn() << StartTimer(CallTimer.SILENCE, 5.0) << SendOn()
+        assert playbook >> Progressed(100, b"") << StartTimer(CallTimer.PROGRESS, 10.0)
+        assert playbook >> Progressed(180, b"") << RecordRinging() << StartTimer(CallTimer.RING, 60.0)
