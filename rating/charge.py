@@ -107,11 +107,14 @@ def split(amount: Decimal, weights: Sequence[Decimal], quantum: Decimal) -> tupl
     total = _sum(weights)
     if len(weights) == 1 or not total:
         return (amount, *(_ZERO.quantize(quantum, context=_EXACT),) * (len(weights) - 1))
-    exact = [_EXACT.divide(_EXACT.multiply(amount, weight), total) for weight in weights]
-    parts = [share.quantize(quantum, ROUND_FLOOR, _EXACT) for share in exact]
+    products = [_EXACT.multiply(amount, weight) for weight in weights]
+    parts = [_EXACT.divide(product, total).quantize(quantum, ROUND_FLOOR, _EXACT) for product in products]
     missing = int(_EXACT.divide(_EXACT.subtract(amount, _sum(parts)), quantum))
-    by_remainder = sorted(range(len(parts)), key=lambda index: _EXACT.subtract(parts[index], exact[index]))
-    for index in by_remainder[:missing]:
+    # Of the products, for a quotient without an end is cut off earlier the larger it is, and would break ties.
+    remainders = [
+        _EXACT.subtract(product, _EXACT.multiply(part, total)) for product, part in zip(products, parts, strict=True)
+    ]
+    for index in sorted(range(len(parts)), key=remainders.__getitem__, reverse=True)[:missing]:
         parts[index] = _EXACT.add(parts[index], quantum)
     return tuple(parts)
 
