@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from b2bua.call.exchange import METHODS, OFFERING
-from b2bua.call.leg import NOTHING, SDP, CalleeLeg, CallerLeg, Leg
+from b2bua.call.leg import NO_HEADERS, NOTHING, SDP, CalleeLeg, CallerLeg, Leg
 from b2bua.sip.events import (
     AckReceived,
     CancelReceived,
@@ -155,6 +155,8 @@ class UserAgent(EndpointUser):
             self.invited(transaction, request, flow)
         elif request.method == "BYE" and self.leg is not None and self.leg.dialog is not None:
             self.leg.receive_bye(transaction, request)
+        elif request.method == "PRACK" and isinstance(self.leg, CallerLeg):
+            self.leg.receive_prack(transaction, request)
         elif request.method in METHODS and self.leg is not None and self.leg.dialog is not None:
             self.leg.receive_request(transaction, request)
         else:
@@ -179,6 +181,13 @@ class UserAgent(EndpointUser):
     def caller_is_gone(self) -> None:
         """No ACK came."""
         self.is_ended.set()
+
+    def caller_is_deaf(self) -> None:
+        """No PRACK came."""
+        self.is_ended.set()
+
+    def early_dialog_begun(self, leg: CallerLeg, key: tuple[str, str]) -> None:
+        """A PRACK may come."""
 
     def callee_responded(self, leg: CalleeLeg, response: Response) -> None:
         """An answer to our INVITE came."""
@@ -208,6 +217,9 @@ class UserAgent(EndpointUser):
 class Caller(UserAgent):
     """Calls a number."""
 
+    headers: Mapping[str, list[str]] = NO_HEADERS
+    """More headers of its INVITE."""
+
     def call(
         self, number: str, source: str, host: str, port: int, transport: str = "udp", *, trust: Trust | None = None
     ) -> None:
@@ -226,7 +238,7 @@ class Caller(UserAgent):
         leg = self.leg = CalleeLeg(self.endpoint, flow, self, "")
         to = f"sip:{number}@{join_host_port(host, port)}"
         here = join_host_port(self.host, self.port)
-        leg.send_invite(to, f"<sip:{source}@{here}>", f"<{to}>", 70, self.session)
+        leg.send_invite(to, f"<sip:{source}@{here}>", f"<{to}>", 70, self.session, self.headers)
         self.endpoint.end_of_turn()
 
     def cancel(self) -> None:

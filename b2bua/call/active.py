@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from b2bua.call import effects as do
 from b2bua.call.branches import Branches, Failure
 from b2bua.call.caller_identity import CallerIdentity, present
-from b2bua.call.controller import Call, State
+from b2bua.call.controller import NORMAL_CLEARING, Call, State
 from b2bua.call.disposition import STOPS, Disposition
 from b2bua.call.events import (
     Acknowledged,
@@ -19,11 +19,13 @@ from b2bua.call.events import (
     Answered,
     AttemptFailed,
     CallTimer,
+    Cancelled,
     CarrierAdmitted,
     CarrierRefused,
     Event,
     FundsExtended,
     FundsRefused,
+    HangupOrdered,
     HungUp,
     Progressed,
     SentOn,
@@ -34,6 +36,7 @@ from b2bua.call.exchange import OFFERING, Exchange
 from b2bua.call.forwarding import HEADER as FORWARD_HEADER
 from b2bua.call.leg import ALLOW, NOBODY, CalleeLeg, CallerLeg, Leg
 from b2bua.call.redirection import Redirections
+from b2bua.call.reliable_ringing import offer_tags
 from b2bua.call.session_keeper import SessionKeeper
 from b2bua.call.session_timer import request_headers
 from b2bua.live.admission import Outcome, Refusal, Shortage
@@ -147,6 +150,22 @@ class ActiveCall(TimerOwner):
     def caller_is_gone(self) -> None:
         """The ACK of our 2xx never came."""
         self.handle(HungUp(Side.CALLER, 102, "NO_ACK"))
+
+    def caller_is_deaf(self) -> None:
+        """A provisional answer that was sent reliably never got its PRACK."""
+        self.handle(HangupOrdered("NO_PRACK"))
+
+    def early_dialog_begun(self, leg: CallerLeg, key: tuple[str, str]) -> None:
+        """The caller may send requests in an early dialog."""
+        self._driver.add_leg(key, leg)
+
+    def cancelled(self) -> None:
+        """The caller gave up, before our answer or before it could be sent."""
+        if self.caller.is_held:
+            self.caller.refuse_held(487, NORMAL_CLEARING)
+            self.handle(HungUp(Side.CALLER))
+        else:
+            self.handle(Cancelled())
 
     def callee_responded(self, leg: CalleeLeg, response: Response) -> None:
         """An answer to our INVITE came."""
@@ -577,10 +596,13 @@ class ActiveCall(TimerOwner):
         extra = Headers()
         if place.path:
             extra["route"] = [", ".join(place.path)]
-        seconds = attempt.gateway.session_timer if attempt.carrier is not None else self._driver.session_timer
+        gateway = attempt.gateway
+        seconds = gateway.session_timer if attempt.carrier is not None else self._driver.session_timer
         if seconds and attempt.kind != "forward":
             for name, value in request_headers(seconds).items():
                 extra[name] = [value]
+        for name, tag in offer_tags(gateway.reliable_ringing, has_offer=bool(self._offer)).items():
+            extra[name] = [", ".join([*extra.get(name, ()), tag])]
         if attempt.kind == "forward":
             account = self.decision.account
             assert account is not None

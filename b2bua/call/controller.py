@@ -369,7 +369,7 @@ class Call:
         return None
 
 
-_OF_THEIR_OWN: Final = frozenset({"DRAINING", "ACCOUNT_SUSPENDED"})
+_OF_THEIR_OWN: Final = frozenset({"DRAINING", "ACCOUNT_SUSPENDED", "NO_PRACK"})
 """Reasons that a call which still rings is recorded with."""
 _CALLEES_WORD: Final = frozenset({"BUSY", "NO_ANSWER", "REJECTED", "NUMBER_UNKNOWN", "CARRIER_FAILURE"})
 

@@ -19,7 +19,7 @@ from b2bua.call.carrier_registration import CarrierRegistrations, dialled_number
 from b2bua.call.client_request import ClientRequest
 from b2bua.call.controller import FundsRules
 from b2bua.call.disposition import refusal
-from b2bua.call.events import Cancelled, Event, HangupOrdered, Invited
+from b2bua.call.events import Event, HangupOrdered, Invited
 from b2bua.call.exchange import METHODS as EXCHANGED
 from b2bua.call.exchange import Exchange
 from b2bua.call.forwarding import HEADER as FORWARD_HEADER
@@ -216,9 +216,7 @@ class CallDriver(EndpointUser):
 
     def _cancel_received(self, event: CancelReceived) -> None:
         call = event.transaction.user
-        if isinstance(call, ActiveCall):
-            call.handle(Cancelled())
-        elif isinstance(call, Exchange):
+        if isinstance(call, ActiveCall | Exchange):
             call.cancelled()
 
     # Requests
@@ -286,6 +284,10 @@ class CallDriver(EndpointUser):
         leg = self._legs.get((request.call_id, request.to_tag))
         if leg is None:
             self._answer(transaction, request, 481, {})
+        elif request.method == "PRACK" and isinstance(leg, CallerLeg):
+            leg.receive_prack(transaction, request)
+        elif leg.dialog is None:
+            self._answer(transaction, request, 481, {})  # an early dialog, in which nothing else is understood
         elif request.method == "BYE":
             leg.receive_bye(transaction, request)
         elif request.method in EXCHANGED:
@@ -453,6 +455,8 @@ class CallDriver(EndpointUser):
         hops, privacy = facts.max_forwards - 1, _privacy(request)
         call = ActiveCall(self, record.call_id, decision, record, request.body, hops, privacy)
         call.caller = CallerLeg(self.endpoint, transaction, request, flow, call, self.user_agent)
+        if decision.gateway is not None:
+            call.caller.ringing_mode = decision.gateway.reliable_ringing
         transaction.user = call
         self.calls[call.call_id] = call
         self.ladders.begin(call.call_id, request.call_id, epoch, self.endpoint.now())
@@ -515,6 +519,10 @@ class CallDriver(EndpointUser):
                 contacts.append(Contact(binding.request_uri, flow, binding.path))
         return contacts
 
+    def add_leg(self, key: tuple[str, str], leg: Leg) -> None:
+        """Requests in a dialog, known by its Call-ID and our tag, find a leg from now on."""
+        self._legs[key] = leg
+
     def add_dialogs(self, call: ActiveCall) -> None:
         """A call is answered: requests in its two dialogs find their legs from now on."""
         self._legs[call.caller.key] = call.caller
@@ -529,6 +537,8 @@ class CallDriver(EndpointUser):
         for leg in (call.caller, call.callee):
             if leg is not None and leg.dialog is not None:
                 self._legs.pop(leg.key, None)
+        for key in call.caller.early_keys:
+            self._legs.pop(key, None)
 
     def write_refusal(self, record: AttemptRecord) -> None:
         """Write the record of a call that was never priced."""
@@ -584,7 +594,7 @@ def _asserted_number(request: Request) -> str:
     return ""
 
 
-def _required(request: Request, known: frozenset[str] = frozenset({"timer"})) -> str:
+def _required(request: Request, known: frozenset[str] = frozenset({"timer", "100rel"})) -> str:
     """Option tags of Require and Proxy-Require that we do not have (RFC 3261 §8.2.2.3)."""
     tags: list[str] = []
     for name in ("require", "proxy-require"):

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Final, Protocol
 
 from b2bua.call.client_request import ProvedRequest, repeated
+from b2bua.call.reliable_ringing import RingingReceiver, RingingSender, is_reliable
 from b2bua.call.session_timer import lengthen
 from b2bua.sip.address import split_address
 from b2bua.sip.dialog import Dialog
@@ -24,7 +25,7 @@ from b2bua.sip.transactions import ClientTransaction, ServerTransaction
 from b2bua.sip.uri import URI
 from b2bua.transport.endpoint import Endpoint, TimerOwner, new_token
 
-ALLOW: Final = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, MESSAGE"
+ALLOW: Final = "INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE, INFO, MESSAGE"
 SDP: Final = "application/sdp"
 
 
@@ -47,6 +48,12 @@ class LegUser(Protocol):
 
     def caller_is_gone(self) -> None:
         """The ACK of our 2xx never came."""
+
+    def caller_is_deaf(self) -> None:
+        """A provisional answer that was sent reliably never got its PRACK."""
+
+    def early_dialog_begun(self, leg: "CallerLeg", key: tuple[str, str]) -> None:
+        """The caller may send requests in an early dialog, which has this key."""
 
     def callee_responded(self, leg: "CalleeLeg", response: Response) -> None:
         """An answer to our INVITE came."""
@@ -71,6 +78,12 @@ class Nobody:
         """Ignore it."""
 
     def caller_is_gone(self) -> None:
+        """Ignore it."""
+
+    def caller_is_deaf(self) -> None:
+        """Ignore it."""
+
+    def early_dialog_begun(self, leg: "CallerLeg", key: tuple[str, str]) -> None:
         """Ignore it."""
 
     def callee_responded(self, leg: "CalleeLeg", response: Response) -> None:
@@ -228,7 +241,18 @@ class Leg:
 class CallerLeg(Leg, TimerOwner):
     """The leg that called us: we are its user agent server."""
 
-    __slots__ = ("_interval", "_timer", "_waited", "request", "to_tag", "transaction")
+    __slots__ = (
+        "_held",
+        "_interval",
+        "_ringing",
+        "_timer",
+        "_waited",
+        "early_keys",
+        "request",
+        "ringing_mode",
+        "to_tag",
+        "transaction",
+    )
 
     def __init__(
         self,
@@ -246,6 +270,13 @@ class CallerLeg(Leg, TimerOwner):
         self._timer: Timer[TimerOwner] | None = None
         self._interval = 0.0
         self._waited = 0.0
+        self.ringing_mode = "supported"
+        """100rel of the gateway that called: `off`, `supported` or `required`."""
+        self._ringing: RingingSender | None = None
+        self.early_keys: list[tuple[str, str]] = []
+        """Call-ID and our tag of each early dialog in which a PRACK may come."""
+        self._held: tuple[Request, Response] | None = None
+        """The 2xx, while a session description before it has no PRACK (RFC 3262 §3)."""
 
     def new_attempt(self) -> None:
         """In bypass mode each attempt is an early dialog of its own (docs/behaviour.md §4)."""
@@ -253,10 +284,64 @@ class CallerLeg(Leg, TimerOwner):
 
     def send_provisional(self, status: int, body: bytes) -> None:
         """Pass on how the call proceeds."""
-        if self.request is not None and not self.transaction.is_answered:
-            response = self._response(self.request, status, body)
-            response.headers["contact"] = [contact_of(self.endpoint, self.flow)]
+        request = self.request
+        if request is None or self.transaction.is_answered:
+            return
+        response = self._response(request, status, body)
+        response.headers["contact"] = [contact_of(self.endpoint, self.flow)]
+        if is_reliable(request, self.ringing_mode, has_session=bool(body)):
+            self._send_reliably(request, response)
+        else:
             self.endpoint.transactions.send_response(self.transaction, response, self.endpoint.now())
+
+    def _send_reliably(self, request: Request, response: Response) -> None:
+        key = (request.call_id, self.to_tag)
+        if key not in self.early_keys:
+            self.early_keys.append(key)
+            self.user.early_dialog_begun(self, key)
+        if self._ringing is None:
+            first = int(new_token()[:7], 16) + 1
+            self._ringing = RingingSender(self.endpoint, self.transaction, request.cseq, first, self)
+        if "record-route" in request.headers:
+            response.headers["record-route"] = request.headers["record-route"]
+        response.headers["allow"] = [ALLOW]
+        self._ringing.send(response)
+
+    def receive_prack(self, transaction: ServerTransaction, request: Request) -> None:
+        """A PRACK came: of what has been sent reliably, or of nothing (RFC 3262 §3)."""
+        ringing = self._ringing
+        status = ringing.acknowledge(request) if ringing is not None else 481
+        self.answer_request(transaction, request, status)
+        if ringing is not None and status != 481:
+            if self._held is not None:
+                self._send_answer(*self._held)
+            else:
+                ringing.go_on()
+
+    def ringing_unacknowledged(self) -> None:
+        """No PRACK came: the INVITE is refused (RFC 3262 §3)."""
+        if self._held is not None:
+            self.user.caller_is_gone()
+        else:
+            self.user.caller_is_deaf()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the 2xx still waits for a PRACK."""
+        return self._held is not None
+
+    def refuse_held(self, status: int, cause: int, text: str = "") -> None:
+        """The call has ended before its 2xx could be sent."""
+        if self._held is not None:
+            self.request, self._held = self._held[0], None
+            self.send_failure(status, cause, text, {})
+
+    def send_bye(self, cause: int, text: str) -> None:
+        """End the dialog, or refuse the INVITE whose 2xx has not been sent yet."""
+        if self._held is not None:
+            self.refuse_held(480, cause, text)
+        else:
+            super().send_bye(cause, text)
 
     def send_failure(self, status: int, cause: int, text: str, extra: dict[str, str]) -> None:
         """Give the final answer."""
@@ -266,6 +351,8 @@ class CallerLeg(Leg, TimerOwner):
         response.headers["reason"] = [format_reason(cause, text)]
         for name, value in extra.items():
             response.headers[name] = [value]
+        if self._ringing is not None:
+            self._ringing.end()
         self.endpoint.transactions.send_response(self.transaction, response, self.endpoint.now())
         self.request = None
 
@@ -281,11 +368,20 @@ class CallerLeg(Leg, TimerOwner):
         response.headers["allow"] = [ALLOW]
         for name, value in extra.items():
             response.headers[name] = [value]
-        self.endpoint.transactions.send_response(self.transaction, response, self.endpoint.now())
         self.request = None
+        if self._ringing is not None and self._ringing.holds_session:
+            self._held = request, response
+        else:
+            self._send_answer(request, response)
+        return dialog
+
+    def _send_answer(self, _: Request, response: Response) -> None:
+        self._held = None
+        if self._ringing is not None:
+            self._ringing.end()
+        self.endpoint.transactions.send_response(self.transaction, response, self.endpoint.now())
         self._interval = self.endpoint.timing.t1
         self._timer = self.endpoint.add_timer(self._interval, self, LegTimer.REPEAT_ANSWER)
-        return dialog
 
     def make_dialog(self) -> Dialog:
         """The dialog of this leg, made when it is first needed."""
@@ -307,10 +403,12 @@ class CallerLeg(Leg, TimerOwner):
     @property
     def is_unacknowledged(self) -> bool:
         """Whether our 2xx has no ACK yet."""
-        return self._timer is not None
+        return self._timer is not None or self._held is not None
 
     def stop(self) -> None:
-        """Repeat the answer no more."""
+        """Repeat no answer any more."""
+        if self._ringing is not None:
+            self._ringing.end()
         if self._timer is not None:
             self.endpoint.wheel.cancel(self._timer)
             self._timer = None
@@ -346,6 +444,7 @@ class CalleeLeg(Leg):
         "_invite_cseq",
         "_invite_proofs",
         "_is_cancelled",
+        "_ringing",
         "_tries",
         "gateway_id",
         "is_abandoned",
@@ -365,6 +464,8 @@ class CalleeLeg(Leg):
         self._invite_cseq = 0
         self._invite_proofs: dict[str, list[str]] = {}
         self._tries: Tries | None = None
+        self._ringing: RingingReceiver | None = None
+        """Acknowledges provisional answers that want it."""
         self._is_cancelled = False
         self.is_abandoned = False
         """Whether nobody wants the answer any more."""
@@ -445,14 +546,23 @@ class CalleeLeg(Leg):
                 self._repeated_answer(response)
         elif self.is_abandoned:
             self._answered_in_vain(response)
+        elif status < 200:
+            if "rseq" not in response.headers or self._is_news(response):
+                self.user.callee_responded(self, response)
         elif not self._is_sent_again(response):
-            if status >= 200:
-                self._invite = None
-            if 200 <= status < 300:
+            self._invite = None
+            if status < 300:
                 self.is_answered = True
                 assert self.dialog is not None
                 self.dialog.become_uac(response)
             self.user.callee_responded(self, response)
+
+    def _is_news(self, response: Response) -> bool:
+        """Acknowledge a provisional answer that wants it (RFC 3262 §4); returns whether it has not come before."""
+        assert self.dialog is not None
+        if self._ringing is None:
+            self._ringing = RingingReceiver(self.endpoint, self.dialog, next_hop)
+        return self._ringing.receive(response, self._invite_cseq, self.proof)
 
     def _repeated_answer(self, response: Response) -> None:
         assert self.dialog is not None

@@ -266,7 +266,12 @@ class Talker:
 
     def _heard(self, event: RequestReceived) -> bool:
         request = event.request
-        if not request.to_tag or request.method in ("BYE", "OPTIONS") or self.leg is None or self.leg.dialog is None:
+        if (
+            not request.to_tag
+            or request.method in ("BYE", "OPTIONS", "PRACK")
+            or self.leg is None
+            or self.leg.dialog is None
+        ):
             return False
         heard = Heard(self, event.transaction, request)
         event.transaction.user = heard
