@@ -120,7 +120,7 @@ three equal taxes | 60 | 10 | decimals=2 taxes=5,5,5 | 60 | 10.00 | 0.50 0.50 0.
 three equal taxes that do not divide | 60 | 0.1 | decimals=2 taxes=7,7,7 | 60 | 0.10 | 0.01 0.01 0.00 | 0.12
 three taxes of one cent | 60 | 0.05 | decimals=2 taxes=5,5,10 | 60 | 0.05 | 0.00 0.00 0.01 | 0.06
 largest remainder is last | 60 | 1 | decimals=2 taxes=1.2,1.3,1.8 | 60 | 1.00 | 0.01 0.01 0.02 | 1.04
-first of equal remainders | 60 | 166666666 | decimals=0 taxes=20,20,0.0044 | 60 | 166666666 | 33333334 33333333 7333 | 233340666
+equal remainders | 60 | 166666666 | decimals=0 taxes=20,20,0.0044 | 60 | 166666666 | 33333334 33333333 7333 | 233340666
 largest remainder is in the middle | 60 | 1 | decimals=2 taxes=2.1,3.7,1.3 | 60 | 1.00 | 0.02 0.04 0.01 | 1.07
 three taxes, fine | 60 | 1 | decimals=4 taxes=10,5,2.5 | 60 | 1.0000 | 0.1000 0.0500 0.0250 | 1.1750
 three inclusive, fine | 60 | 1 | decimals=4 taxes=10,5,2.5 inclusive=True | 60 | 0.8511 | 0.0851 0.0425 0.0213 | 1.0000
