@@ -38,6 +38,10 @@ class Input(IntEnum):
     TIMER_K = 20
     TIMER_L = 21
     TIMER_M = 22
+    SEND_CANCEL = 23
+    """An INVITE of ours is taken back."""
+    TIMER_CANCEL = 24
+    """It has had no final answer for so long since then that none will come (RFC 3261 §9.1)."""
 
 
 class Action(IntEnum):
@@ -78,6 +82,7 @@ class Action(IntEnum):
     START_K = 23
     START_L = 24
     START_M = 25
+    START_CANCEL = 26
 
 
 Actions = tuple[Action, ...]

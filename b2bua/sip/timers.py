@@ -27,7 +27,7 @@ class Timing:
         self.t2 = t2
         self.t4 = t4
         self.transaction = 64 * t1
-        """Timers B, F, H, J, L and M."""
+        """Timers B, F, H, J, L and M, and the wait for an INVITE's answer after its CANCEL."""
         self.timer_d = max(32.0, 64 * t1)
         """Timer D over UDP."""
         self.trying = trying

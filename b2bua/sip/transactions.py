@@ -112,6 +112,7 @@ class TransactionLayer:
             Action.START_I: (Input.TIMER_I, t.t4),
             Action.START_J: (Input.TIMER_J, t.transaction),
             Action.START_K: (Input.TIMER_K, t.t4),
+            Action.START_CANCEL: (Input.TIMER_CANCEL, t.transaction),
         }
         self._retransmits: Final[dict[Action, tuple[Input, float, float]]] = {
             # input, factor on the last interval (0: begin with T1), upper bound
@@ -193,8 +194,12 @@ class TransactionLayer:
         return self._start_client(request, flow, branch, user)
 
     def send_cancel(self, invite: ClientTransaction, cancel: Request, now: float, user: object) -> ClientTransaction:
-        """Send a CANCEL: its one Via is that of the INVITE that it cancels (§9.1)."""
+        """Send a CANCEL: its one Via is that of the INVITE that it cancels (§9.1).
+
+        The INVITE's user hears `TransactionTimedOut` should it still have no final answer 64 × T1 later.
+        """
         self._now = now
+        self._drive(invite, Input.SEND_CANCEL, None)
         cancel.headers.pop("via", None)
         return self._start_client(cancel, invite.flow, invite.key[0], user)
 

@@ -193,6 +193,14 @@ class Switch:
         self._drain()
         return transaction
 
+    def cancel(self, invite: ClientTransaction) -> Request:
+        """Take back an INVITE of ours; returns the CANCEL."""
+        assert invite.request is not None
+        cancel = our_request("CANCEL", cseq=int(invite.request.headers["cseq"][0].partition(" ")[0]))
+        self.layer.send_cancel(invite, cancel, self.now, None)
+        self._drain()
+        return cancel
+
     def answer(self, transaction: ServerTransaction, status: int, to_tag: str = "us1") -> None:
         """Answer a peer's request."""
         assert transaction.request is not None

@@ -316,6 +316,23 @@ class TestCancel:
         rig.assert_nothing_is_left()
 
     @on_loop
+    @pytest.mark.parametrize("gives_up", ["the caller", "the switch"])
+    async def test_nothing_is_left_when_the_carrier_never_answers_what_was_taken_back(
+        self, make_rig: MakeRig, gives_up: str
+    ) -> None:
+        rig = make_rig()
+        rig.carrier(answers=False)
+        rig.dial()
+        rig.wire.lose("CANCEL", SWITCH, 1000)
+        if gives_up == "the caller":
+            rig.caller.cancel()
+            rig.wire.settle()
+        else:
+            rig.wire.advance(61.0)
+        assert rig.wire.requests("CANCEL", SWITCH)
+        rig.assert_nothing_is_left()
+
+    @on_loop
     @pytest.mark.parametrize("answers_waited_for", [1, 2])
     async def test_sessions_are_given_back_when_the_store_answers_after_the_cancel(
         self, make_rig: MakeRig, answers_waited_for: int

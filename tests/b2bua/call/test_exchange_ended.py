@@ -122,7 +122,6 @@ class TestCancel:
 
     @on_loop
     @FROM_EITHER
-    @bug("§9.1: an INVITE that gets no final answer 64 × T1 after its CANCEL is never given up: it stays for good")
     async def test_transaction_is_given_up_when_a_final_answer_never_comes(self, make_rig: MakeRig, side: str) -> None:
         rig, near, far = call_up(make_rig, side)
         far.statuses["INVITE"] = 0

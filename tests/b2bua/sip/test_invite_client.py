@@ -126,6 +126,74 @@ class TestProceeding:
         switch.take_event(TransportFailed)
 
 
+class TestCancelled:
+    """RFC 3261 §9.1: after a CANCEL the final response is waited for no longer than 64 × T1."""
+
+    @pytest.mark.parametrize("flow", [UDP, TCP])
+    def test_invite_times_out_when_it_stays_unanswered_for_64_t1(self, flow: Flow) -> None:
+        switch = Switch()
+        request = our_request()
+        transaction = switch.send(request, flow)
+        switch.receive(response(request, 180), flow)
+        switch.advance(100.0)
+        switch.cancel(transaction)
+        switch.take_events()
+        switch.advance(31.9)
+        assert transaction.state == State.PROCEEDING
+        switch.advance(0.2)
+        assert TransactionTimedOut in {type(event) for event in switch.take_events()}
+        assert transaction.state == State.TERMINATED
+        switch.advance(32.0)
+        assert switch.layer.count == 0
+
+    def test_user_is_told_which_invite_it_was(self) -> None:
+        switch = Switch()
+        request, user = our_request(), object()
+        transaction = switch.send(request, user=user)
+        switch.receive(response(request, 100, to_tag=""))
+        cancel = switch.cancel(transaction)
+        switch.receive(response(cancel, 200))
+        switch.take_events()
+        switch.advance(32.1)
+        event = switch.take_event(TransactionTimedOut)
+        assert (event.transaction, event.transaction.user) == (transaction, user)
+
+    def test_provisional_responses_give_it_no_more_time(self) -> None:
+        switch = Switch()
+        request = our_request()
+        transaction = switch.send(request)
+        switch.receive(response(request, 180))
+        switch.cancel(transaction)
+        switch.advance(30.0)
+        switch.receive(response(request, 183))
+        switch.advance(2.1)
+        assert transaction.state == State.TERMINATED
+
+    @pytest.mark.parametrize(("status", "state"), [(487, State.COMPLETED), (200, State.ACCEPTED)])
+    def test_final_response_is_taken_as_ever_until_then(self, status: int, state: State) -> None:
+        switch = Switch()
+        request = our_request()
+        transaction = switch.send(request)
+        switch.receive(response(request, 180))
+        cancel = switch.cancel(transaction)
+        switch.receive(response(cancel, 200))
+        switch.advance(31.0)
+        switch.take_events()
+        switch.receive(response(request, status))
+        assert switch.take_event(ResponseReceived).response.status == status
+        switch.advance(2.0)
+        assert transaction.state == state
+        assert switch.take_events() == []
+
+    def test_invite_that_nobody_has_answered_times_out_as_if_it_were_not_cancelled(self) -> None:
+        switch = Switch()
+        transaction = switch.send(our_request())
+        switch.advance(20.0)
+        switch.cancel(transaction)
+        switch.advance(12.1)
+        assert switch.take_event(TransactionTimedOut).transaction is transaction
+
+
 class TestCompleted:
     """RFC 3261 §17.1.1.2: a final response that is no 2xx; timer D."""
 
