@@ -251,6 +251,7 @@ class ActiveCall(TimerOwner):
         if request.method == "UPDATE" and not request.body:
             # It refreshes this leg's session and changes nothing (RFC 4028 §7.4).
             assert leg.dialog is not None
+            leg.dialog.refresh_target(request)
             headers = {"contact": leg.dialog.contact, "allow": ALLOW, **self._sessions.answer_headers(leg, request)}
             leg.answer_request(transaction, request, 200, headers)
             return

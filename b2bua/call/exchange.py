@@ -11,7 +11,6 @@ from typing import Final, Protocol
 
 from b2bua.call.client_request import repeated
 from b2bua.call.leg import ALLOW, NOTHING, SDP, Leg, next_hop
-from b2bua.sip.dialog import contact_uri
 from b2bua.sip.digest_client import PROOFS, Tries
 from b2bua.sip.flow import Flow
 from b2bua.sip.message import Request, Response
@@ -214,7 +213,7 @@ class Exchange(TimerOwner):
         dialog = self.far.dialog
         assert dialog is not None
         if self.is_offering:
-            dialog.remote_target = contact_uri(response) or dialog.remote_target
+            dialog.refresh_target(response)
         body = self._described(response, self.near, is_offer=not self._is_offered)
         if self.method == "INVITE" and (self._is_offered or body is None):
             self._acknowledge(b"")
@@ -224,6 +223,9 @@ class Exchange(TimerOwner):
             self._end()
             self.call.dialog_is_gone(self.far, "CODEC_NOT_ALLOWED")
             return
+        if self.is_offering:
+            assert self.near.dialog is not None
+            self.near.dialog.refresh_target(self.request)
         headers = self.call.exchanged(self, body)
         self._answer(200 if self.is_offering else response.status, body, response, headers)
         if self.method != "INVITE":

@@ -183,9 +183,10 @@ class _Refresh(ClientRequest):
         if response.status >= 300:
             self._keeper.failed(self._leg, response)
             return
+        dialog = self._leg.dialog
+        assert dialog is not None
+        dialog.refresh_target(response)
         if self._method == "INVITE":
-            dialog = self._leg.dialog
-            assert dialog is not None
             ack = dialog.request("ACK", cseq=self._cseq)
             self._leg.endpoint.transactions.send_stateless(ack, next_hop(self._leg.endpoint, dialog.flow, ack))
         self._keeper.refreshed(self._leg, response)

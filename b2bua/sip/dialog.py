@@ -93,13 +93,15 @@ class Dialog:
         return f"{self.local};tag={self.local_tag}"
 
     def accepts(self, request: Request) -> bool:
-        """Whether a request of the peer is in order (§12.2.2); remembers its CSeq and a target refresh's Contact."""
+        """Whether a request of the peer is in order (§12.2.2); remembers its CSeq."""
         if request.cseq <= self.remote_cseq:
             return False
         self.remote_cseq = request.cseq
-        if request.method in ("INVITE", "UPDATE", "SUBSCRIBE", "NOTIFY"):
-            self.remote_target = contact_uri(request) or self.remote_target
         return True
+
+    def refresh_target(self, message: Request | Response) -> None:
+        """Take over the Contact of a target refresh request, or of its 2xx, once it has succeeded (§12.2, RFC 6141 §4)."""
+        self.remote_target = contact_uri(message) or self.remote_target
 
     def request(self, method: str, body: bytes = b"", *, cseq: int | None = None) -> Request:
         """Make a request in the dialog (§12.2.1.1); an ACK takes the INVITE's number, given as `cseq`."""

@@ -320,7 +320,6 @@ class TestTargetRefresh:
 
     @on_loop
     @FROM_EITHER
-    @bug("RFC 6141 §4: a target refresh that was refused changes no target")
     async def test_contact_of_a_refused_request_does_not_count(self, make_rig: MakeRig, side: str) -> None:
         rig, near, far = call_up(make_rig, side)
         far.statuses["INVITE"] = 488
