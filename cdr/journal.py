@@ -6,6 +6,7 @@ cut short fails its check and is the end. Kinds of lines:
     {"kind": "segment", "worker": …, "instance": …, "at": …}      begins every segment
     {"kind": "answered", "record": …, "levels": …, "dialogs": …}  a call is up; repeated at the head of a new segment
     {"kind": "funded", "call_id": …, "attempt": …, "seconds": …}  its funds now pay so many seconds from the answer on
+    {"kind": "dialogs", "call_id": …, "attempt": …, "dialogs": …}  these are its dialogs from now on
     {"kind": "cdr", "record": …, "charges": …}                    an attempt has ended
     {"kind": "trace", "call_id": …, "received_at": …, "messages": …}  the SIP messages of a call that is over
 
@@ -115,10 +116,10 @@ def calls_up(directory: Path) -> list[dict[str, Any]]:
     for _, line in read_lines(segment_path(directory, numbers[-1]), 0, sys.maxsize):
         if line["kind"] in ("segment", "trace"):
             continue
-        if line["kind"] == "funded":
+        if line["kind"] in ("funded", "dialogs"):
             call = up.get((line["call_id"], line["attempt"]))
             if call is not None:
-                call["deadline"] = call["record"]["answered_at"] + line["seconds"]
+                _renew(call, line)
             continue
         key = (line["record"]["call_id"], line["record"]["attempt"])
         if line["kind"] == "answered":
@@ -126,6 +127,13 @@ def calls_up(directory: Path) -> list[dict[str, Any]]:
         else:
             up.pop(key, None)
     return list(up.values())
+
+
+def _renew(call: dict[str, Any], line: dict[str, Any]) -> None:
+    if line["kind"] == "funded":
+        call["deadline"] = call["record"]["answered_at"] + line["seconds"]
+    else:
+        call["dialogs"] = line["dialogs"]
 
 
 class JournalWriter:

@@ -41,6 +41,7 @@ from b2bua.call.session_keeper import SessionKeeper
 from b2bua.call.session_timer import request_headers
 from b2bua.live.admission import Outcome, Refusal, Shortage
 from b2bua.policy.decision import Attempt, Contact, Decision
+from b2bua.sip.dialog import Dialog
 from b2bua.sip.digest_client import DigestClient
 from b2bua.sip.flow import DEFAULT_PORT, Flow, Trust
 from b2bua.sip.headers import Headers
@@ -88,6 +89,7 @@ class ActiveCall(TimerOwner):
         "_redirections",
         "_session_id",
         "_sessions",
+        "_targets",
         "_timer",
         "call",
         "call_id",
@@ -130,6 +132,8 @@ class ActiveCall(TimerOwner):
         self._branches = Branches()
         self._redirections = Redirections()
         self._sessions = SessionKeeper(self, driver.session_timer)
+        self._targets: list[str] = []
+        """Where the journal says that the peers are."""
         self._chain_prices = [prices.get(account.id) for account in chain]
         """What each account of the chain pays; None: nothing."""
         self._priced: list[Level] = []
@@ -252,6 +256,7 @@ class ActiveCall(TimerOwner):
             # It refreshes this leg's session and changes nothing (RFC 4028 §7.4).
             assert leg.dialog is not None
             leg.dialog.refresh_target(request)
+            self.targets_refreshed()
             headers = {"contact": leg.dialog.contact, "allow": ALLOW, **self._sessions.answer_headers(leg, request)}
             leg.answer_request(transaction, request, 200, headers)
             return
@@ -287,6 +292,7 @@ class ActiveCall(TimerOwner):
         """The session goes on as the two sides have agreed."""
         if not exchange.is_offering:
             return {}
+        self.targets_refreshed()
         if exchange.request.body:
             self.answered(body)
         self._sessions.refreshed(exchange.far)
@@ -665,15 +671,33 @@ class ActiveCall(TimerOwner):
 
     def answered_line(self) -> dict[str, Any]:
         """The journal line that lets a successor of this process end the call."""
-        assert self.callee is not None
-        assert self.callee.dialog is not None
         return {
             "kind": "answered",
             "record": self.record,
             "levels": [level.to_json() for level in self._levels()],
-            "dialogs": [self.caller.make_dialog().to_record(), self.callee.dialog.to_record()],
+            "dialogs": self._dialog_records(),
             "deadline": self._deadline(),
         }
+
+    def targets_refreshed(self) -> None:
+        """A peer has said where it is; the journal has to know that when it is somewhere else than before."""
+        if self._targets != [dialog.remote_target for dialog in self._dialogs()]:
+            self.note_dialogs()
+
+    def note_dialogs(self) -> None:
+        """Let a successor of this process end the dialogs that an answered call has now."""
+        line = {"kind": "dialogs", "call_id": self.call_id, "attempt": self.record.attempt}
+        self._driver.journal.append({**line, "dialogs": self._dialog_records()})
+
+    def _dialog_records(self) -> list[dict[str, Any]]:
+        dialogs = self._dialogs()
+        self._targets = [dialog.remote_target for dialog in dialogs]
+        return [dialog.to_record() for dialog in dialogs]
+
+    def _dialogs(self) -> tuple[Dialog, Dialog]:
+        assert self.callee is not None
+        assert self.callee.dialog is not None
+        return self.caller.make_dialog(), self.callee.dialog
 
     def _levels(self) -> list[Level]:
         """What an answered attempt is charged on, as it was when it was answered."""

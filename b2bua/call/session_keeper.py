@@ -27,6 +27,9 @@ class Keeping(Protocol):
     def session_expired(self, leg: Leg) -> None:
         """A leg's peer has gone."""
 
+    def targets_refreshed(self) -> None:
+        """A peer's answer to a refresh may have named another place."""
+
     def is_exchanging(self) -> bool:
         """Whether an offer is under way, which a refresh must not cross."""
 
@@ -113,6 +116,8 @@ class SessionKeeper:
             if response is None:
                 # The session has changed: only UPDATE leaves it as it is from now on.
                 side.session = b""
+            else:
+                self._call.targets_refreshed()
 
     # Timers
 

@@ -100,7 +100,7 @@ class Dialog:
         return True
 
     def refresh_target(self, message: Request | Response) -> None:
-        """Take over the Contact of a target refresh request, or of its 2xx, once it has succeeded (§12.2, RFC 6141 §4)."""
+        """Take over the Contact of a target refresh, or of its 2xx, once it has succeeded (§12.2, RFC 6141 §4)."""
         self.remote_target = contact_uri(message) or self.remote_target
 
     def request(self, method: str, body: bytes = b"", *, cseq: int | None = None) -> Request:

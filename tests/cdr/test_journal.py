@@ -78,6 +78,17 @@ def ended(number: int) -> dict[str, Any]:
     return make_cdr_line(make_record(number, answered_at=ARRIVED), [make_level()])
 
 
+def renewed(number: int, call_id: str, attempt: int = 1) -> dict[str, Any]:
+    record = make_record(number)
+    return {"kind": "dialogs", "call_id": record.call_id, "attempt": attempt, "dialogs": [{"call_id": call_id}]}
+
+
+def dialogs(directory: Path) -> dict[str, list[dict[str, Any]]]:
+    """Dialogs of the calls that a new run finds up."""
+    with journal(directory, begun=False) as writer:
+        return {line["record"]["a_call_id"]: line["dialogs"] for line in writer.recover()}
+
+
 def recovered(directory: Path) -> list[str]:
     """Calls that a new run finds up."""
     with journal(directory, begun=False) as writer:
@@ -276,6 +287,30 @@ class TestRecover:
             writer.append(line)
         with journal(tmp_path, begun=False) as writer:
             assert writer.recover() == [orjson.loads(orjson.dumps(line))]
+
+    def test_recovered_line_has_the_newest_dialogs(self, tmp_path: Path) -> None:
+        with journal(tmp_path) as writer:
+            for line in (answered(1), answered(2), renewed(1, "first"), renewed(1, "second")):
+                writer.append(line)
+        assert dialogs(tmp_path) == {"call-1": [{"call_id": "second"}], "call-2": answered(2)["dialogs"]}
+
+    def test_newest_dialogs_stay_when_a_successor_carries_the_call_into_its_segment(self, tmp_path: Path) -> None:
+        with journal(tmp_path) as writer:
+            writer.append(answered(1))
+            writer.append(renewed(1, "second"))
+        with journal(tmp_path) as successor:
+            assert successor.position[0] == 2
+        assert dialogs(tmp_path) == {"call-1": [{"call_id": "second"}]}
+
+    def test_dialogs_change_nothing_when_they_are_of_another_attempt_or_an_ended_or_unknown_call(
+        self, tmp_path: Path
+    ) -> None:
+        with journal(tmp_path) as writer:
+            for line in (answered(1), answered(2), ended(2)):
+                writer.append(line)
+            for line in (renewed(1, "other", attempt=2), renewed(2, "other"), renewed(3, "other")):
+                writer.append(line)
+        assert dialogs(tmp_path) == {"call-1": answered(1)["dialogs"]}
 
 
 class TestLock:

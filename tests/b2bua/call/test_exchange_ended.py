@@ -21,7 +21,6 @@ from tests.b2bua.call.exchanges import (
     Agent,
     MakeRig,
     assert_ended,
-    bug,
     call_up,
     end,
     heard,
@@ -349,6 +348,11 @@ class TestSuccessor:
         )
         return lost
 
+    async def end(self, rig: Rig) -> None:
+        """The worker dies, and its successor ends the call."""
+        await end_lost(WiredEndpoint(rig.wire, SWITCH, rig.caller, ("udp",)), self.lost(rig))
+        rig.wire.settle()
+
     @on_loop
     @FROM_EITHER
     async def test_bye_is_accepted_after_requests_that_are_not_on_record(self, make_rig: MakeRig, side: str) -> None:
@@ -356,25 +360,76 @@ class TestSuccessor:
         for _ in range(5):
             near.reinvite()
             near.say("INFO")
-        lost = self.lost(rig)
-        endpoint = WiredEndpoint(rig.wire, SWITCH, rig.caller, ("udp",))
-        await end_lost(endpoint, lost)
-        rig.wire.settle()
+        await self.end(rig)
         assert near.hang_up_causes == far.hang_up_causes == [41]
         assert rig.wire.labels().count("200 BYE") == 2
 
     @on_loop
     @FROM_EITHER
-    @bug("the journal has the dialogs as they were at the answer: a successor's BYE goes to the old Contact")
-    async def test_bye_goes_to_the_new_contact(self, make_rig: MakeRig, side: str) -> None:
+    @pytest.mark.parametrize(("method", "is_described"), [("INVITE", True), ("UPDATE", True), ("UPDATE", False)])
+    async def test_bye_goes_to_the_new_contact(
+        self, make_rig: MakeRig, side: str, method: str, is_described: bool
+    ) -> None:
         rig, near, _ = call_up(make_rig, side)
         moved = ELSEWHERE[near.host]
         near.leg.dialog.contact = f"<sip:new@{moved}:5060>"  # type: ignore[union-attr]
-        near.reinvite()
-        lost = self.lost(rig)
-        await end_lost(WiredEndpoint(rig.wire, SWITCH, rig.caller, ("udp",)), lost)
-        rig.wire.settle()
+        near.say(method, near.usual_session if is_described else b"")
+        await self.end(rig)
         assert rig.wire.requests("BYE", SWITCH, moved)
+
+    @on_loop
+    @FROM_EITHER
+    async def test_bye_goes_to_the_new_contact_of_an_answer(self, make_rig: MakeRig, side: str) -> None:
+        rig, near, far = call_up(make_rig, side)
+        moved = ELSEWHERE[far.host]
+        far.leg.dialog.contact = f"<sip:new@{moved}:5060>"  # type: ignore[union-attr]
+        near.reinvite()
+        await self.end(rig)
+        assert rig.wire.requests("BYE", SWITCH, moved)
+
+    @on_loop
+    async def test_bye_goes_to_the_new_contact_of_an_answer_to_our_refresh(self, make_rig: MakeRig) -> None:
+        rig, near, _ = call_up(make_rig)
+        moved = ELSEWHERE[near.host]
+        near.leg.dialog.contact = f"<sip:new@{moved}:5060>"  # type: ignore[union-attr]
+        rig.wire.advance(1000.0)
+        assert heard(near).request.method == "UPDATE"
+        await self.end(rig)
+        assert rig.wire.requests("BYE", SWITCH, moved)
+
+    @on_loop
+    @FROM_EITHER
+    async def test_bye_goes_to_the_old_contact_when_the_new_one_was_refused(self, make_rig: MakeRig, side: str) -> None:
+        rig, near, far = call_up(make_rig, side)
+        far.statuses["INVITE"] = 488
+        near.leg.dialog.contact = f"<sip:new@{ELSEWHERE[near.host]}:5060>"  # type: ignore[union-attr]
+        near.reinvite()
+        await self.end(rig)
+        assert rig.wire.requests("BYE", SWITCH, near.host)
+        assert near.hang_up_causes == [41]
+
+    @on_loop
+    @FROM_EITHER
+    async def test_nothing_is_written_when_nobody_moves(self, make_rig: MakeRig, side: str) -> None:
+        rig, near, far = call_up(make_rig, side)
+        near.reinvite()
+        far.say("UPDATE")
+        near.say("INFO", headers={"contact": f"<sip:new@{ELSEWHERE[near.host]}:5060>"})
+        rig.wire.advance(1000.0)
+        assert "dialogs" not in {line["kind"] for line in rig.lines()}
+
+    @on_loop
+    async def test_line_names_the_call_and_is_on_disk_before_the_answer_leaves(self, make_rig: MakeRig) -> None:
+        rig, near, _ = call_up(make_rig)
+        near.leg.dialog.contact = f"<sip:new@{ELSEWHERE[near.host]}:5060>"  # type: ignore[union-attr]
+        noted = rig.note_lines_at("200 INVITE")
+        near.reinvite()
+        assert noted == [["answered", "dialogs"]]
+        answered, renewed = rig.lines()
+        assert (renewed["call_id"], renewed["attempt"]) == (answered["record"]["call_id"], 1)
+        assert [dialog["call_id"] for dialog in renewed["dialogs"]] == [
+            dialog["call_id"] for dialog in answered["dialogs"]
+        ]
 
 
 # Random order
