@@ -9,6 +9,8 @@ METRICS: Final = {
     "softswitch_attempts_total": "Finished attempts by the code of their record",
     "softswitch_registrations": "Contacts of SIP users that this worker knows of",
     "softswitch_transactions": "SIP transactions, lingering ones included",
+    "softswitch_dialogs": "Dialogs of answered calls, two each",
+    "softswitch_timers": "Deadlines that calls, gateways and registrations wait for, those of transactions aside",
     "softswitch_sip_malformed_total": "Messages that could not be parsed",
     "softswitch_sip_retransmitted_total": "Messages sent again",
     "softswitch_sip_banned_total": "Messages dropped since their source is banned",

@@ -440,6 +440,8 @@ class Worker:
             ("softswitch_calls_received_total", {}, driver.counts["received"]),
             ("softswitch_registrations", {}, self._registrar.count),
             ("softswitch_transactions", {}, transactions.count),
+            ("softswitch_dialogs", {}, driver.dialogs),
+            ("softswitch_timers", {}, self._endpoint.wheel.count),
             ("softswitch_sip_malformed_total", {}, transactions.malformed),
             ("softswitch_sip_retransmitted_total", {}, transactions.retransmitted),
             ("softswitch_sip_banned_total", {}, self._endpoint.banned),

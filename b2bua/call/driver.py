@@ -519,6 +519,11 @@ class CallDriver(EndpointUser):
                 contacts.append(Contact(binding.request_uri, flow, binding.path))
         return contacts
 
+    @property
+    def dialogs(self) -> int:
+        """Dialogs in which requests of peers find a leg."""
+        return len(self._legs)
+
     def add_leg(self, key: tuple[str, str], leg: Leg) -> None:
         """Requests in a dialog, known by its Call-ID and our tag, find a leg from now on."""
         self._legs[key] = leg

@@ -268,7 +268,7 @@ class Rig:
     def assert_nothing_is_left(self) -> None:
         """No call, leg, session or hold is left over, and after a while no transaction or timer."""
         assert self.driver.calls == {}
-        assert self.driver._legs == {}
+        assert self.driver.dialogs == 0
         assert self.store.taken == {}
         assert self.store.held == {}
         assert self.driver.admission.taken == 0
