@@ -111,6 +111,7 @@ CODES: Final = {
     "RATE_BLOCKED": "The rate for the number is blocked.",
     "REJECTED": "The called side declined.",
     "NO_PRACK": "The caller never acknowledged that it rings, though it had asked to.",
+    "NO_DIALOG": "The call was to take the place of another one, which the account does not have.",
     "RING_TIMEOUT": "It rang as long as the gateway allows.",
     "SESSION_LIMIT": "As many calls at once as the device, the account or a reseller may have.",
     "NO_FUNDS": "The account or a reseller cannot pay the first seconds of the call.",

@@ -166,8 +166,36 @@ class CodecList:
         return f"CodecList({', '.join(self.names)}{'open' if self.is_open else ''})"
 
 
-def replace_origin(body: bytes, session_id: int, address: str) -> bytes:
-    """Put our own origin line in place of the endpoint's; the version stays, so that changes show."""
+_ORIGIN: Final = re.compile(rb"^o=\S+ \S+ (\d{1,20}) ", re.MULTILINE)
+_ORIGIN_LINE: Final = re.compile(rb"^o=[^\n]*\n", re.MULTILINE)
+_DIRECTION: Final = re.compile(rb"^a=(?:sendrecv|sendonly|recvonly|inactive)\r?\n", re.MULTILINE)
+
+
+def session_version(body: bytes) -> int:
+    """The version of the origin line; 0 where there is none."""
+    found = _ORIGIN.search(body)
+    return int(found[1]) if found is not None else 0
+
+
+def is_same_media(one: bytes, other: bytes) -> bool:
+    """Whether two session descriptions differ in nothing but their origin and directions."""
+    return resume(_ORIGIN_LINE.sub(b"", one)) == resume(_ORIGIN_LINE.sub(b"", other))
+
+
+def resume(body: bytes) -> bytes:
+    """A session description that holds nobody: its directions are left out (RFC 3264 §5.1, §8.4)."""
+    return _DIRECTION.sub(b"", body)
+
+
+def replace_origin(body: bytes, session_id: int, address: str, later: int = 0) -> bytes:
+    """Put our own origin line in place of the endpoint's; the version stays, so that changes show.
+
+    Args:
+        body: A session description.
+        session_id: Ours.
+        address: Ours, as the peer sees it.
+        later: Added to the version, where another endpoint spoke before with a higher one.
+    """
     start = 0 if body.startswith(b"o=") else body.find(b"\no=") + 1
     if start == 0 and not body.startswith(b"o="):
         return body
@@ -176,6 +204,8 @@ def replace_origin(body: bytes, session_id: int, address: str) -> bytes:
         return body
     parts = body[start:end].split()
     version = parts[2] if len(parts) > 2 and parts[2].isdigit() else b"1"
+    if later:
+        version = b"%d" % (int(version) + later)
     family = b"IP6" if ":" in address else b"IP4"
     origin = b"o=- %d %b IN %b %b\r" % (session_id, version, family, address.encode())
     return body[:start] + origin + body[end:]

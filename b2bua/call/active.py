@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from ipaddress import ip_address
 from itertools import pairwise
@@ -28,6 +29,7 @@ from b2bua.call.events import (
     HangupOrdered,
     HungUp,
     Progressed,
+    Replaced,
     SentOn,
     Side,
     TimerExpired,
@@ -36,13 +38,17 @@ from b2bua.call.exchange import OFFERING, Exchange
 from b2bua.call.forwarding import HEADER as FORWARD_HEADER
 from b2bua.call.leg import ALLOW, NOBODY, CalleeLeg, CallerLeg, Leg
 from b2bua.call.redirection import Redirections
+from b2bua.call.reinvite import ReInvite
 from b2bua.call.reliable_ringing import offer_tags
 from b2bua.call.session_keeper import SessionKeeper
 from b2bua.call.session_timer import request_headers
+from b2bua.call.transfer import REPLACES, Transfer, read_refer_to
 from b2bua.live.admission import Outcome, Refusal, Shortage
+from b2bua.policy.accounts import Account
 from b2bua.policy.decision import Attempt, Contact, Decision
 from b2bua.sip.dialog import Dialog
 from b2bua.sip.digest_client import DigestClient
+from b2bua.sip.errors import ParseError
 from b2bua.sip.flow import DEFAULT_PORT, Flow, Trust
 from b2bua.sip.headers import Headers
 from b2bua.sip.message import Request, Response
@@ -52,7 +58,7 @@ from b2bua.sip.transactions import ServerTransaction
 from b2bua.sip.uri import URI, escape_user, join_host_port
 from b2bua.transport.endpoint import TimerOwner, new_token
 from cdr.record import CARRIER_LEVEL, AttemptRecord, Level, finish
-from media.sdp import audio_codecs, filter_codecs, replace_origin
+from media.sdp import audio_codecs, filter_codecs, is_same_media, replace_origin, resume, session_version
 from rating.charge import charge
 from rating.funds import micros_up
 
@@ -77,10 +83,12 @@ class ActiveCall(TimerOwner):
     __slots__ = (
         "_branches",
         "_chain_prices",
+        "_custody",
         "_driver",
         "_exchanges",
         "_funded",
         "_holds",
+        "_later",
         "_max_forwards",
         "_offer",
         "_owed",
@@ -89,8 +97,11 @@ class ActiveCall(TimerOwner):
         "_redirections",
         "_session_id",
         "_sessions",
+        "_spoken",
+        "_stand_ins",
         "_targets",
         "_timer",
+        "_transfer",
         "call",
         "call_id",
         "callee",
@@ -132,6 +143,15 @@ class ActiveCall(TimerOwner):
         self._branches = Branches()
         self._redirections = Redirections()
         self._sessions = SessionKeeper(self, driver.session_timer)
+        self._spoken = [offer, b""]
+        """The last session description of each side, as it came."""
+        self._stand_ins: dict[Side, Leg] = {}
+        """Legs that have taken the place of the first ones, by transfers."""
+        self._later: dict[Leg, int] = {}
+        """What is added to the versions of session descriptions towards a leg, whose other side is another one now."""
+        self._transfer: Transfer | None = None
+        self._custody: CalleeLeg | None = None
+        """A callee taken over from another call, until this one is answered."""
         self._targets: list[str] = []
         """Where the journal says that the peers are."""
         self._chain_prices = [prices.get(account.id) for account in chain]
@@ -149,6 +169,7 @@ class ActiveCall(TimerOwner):
 
     def caller_acknowledged(self, body: bytes) -> None:
         """The ACK of our 2xx came."""
+        self._spoken[Side.CALLER] = body or self._spoken[Side.CALLER]
         self.handle(Acknowledged(self._as_ours(body, self.callee)))
 
     def caller_is_gone(self) -> None:
@@ -208,7 +229,11 @@ class ActiveCall(TimerOwner):
             self._branch_failed(leg, 0, None, "CODEC_NOT_ALLOWED")
             return
         self._branches.win(leg)
+        self._answered_by(leg, response, body)
+
+    def _answered_by(self, leg: CalleeLeg, response: Response, body: bytes) -> None:
         self.callee = leg
+        self._spoken[Side.CALLEE] = response.body
         assert leg.dialog is not None
         self.record.b_call_id, self.record.b_transport = leg.dialog.call_id, leg.flow.transport
         self.record.b_address = join_host_port(leg.flow.host, leg.flow.port)
@@ -242,15 +267,38 @@ class ActiveCall(TimerOwner):
 
     def leg_hung_up(self, leg: Leg, cause: int | None) -> None:
         """A BYE came."""
-        self.handle(HungUp(Side.CALLER if leg is self.caller else Side.CALLEE, cause))
+        if self._transfer is not None and leg is self._transfer.transferor:
+            self._transfer.transferor_left()  # the other side waits for the new connection
+        else:
+            self.handle(HungUp(self.side_of(leg), cause))
+
+    # The two sides
+
+    def leg_of(self, side: Side) -> Leg | None:
+        """The leg that is on a side now."""
+        return self._stand_ins.get(side) or (self.caller if side == Side.CALLER else self.callee)
+
+    def side_of(self, leg: Leg) -> Side:
+        """The side that a leg is on."""
+        return Side.CALLER if leg is self.leg_of(Side.CALLER) else Side.CALLEE
+
+    @property
+    def legs(self) -> list[Leg]:
+        """Every leg in whose dialog something may come."""
+        legs = (self.caller, self.callee, *self._stand_ins.values())
+        return [leg for leg in legs if leg is not None]
 
     # Requests within the dialogs
 
     def request_received(self, leg: Leg, transaction: ServerTransaction, request: Request) -> None:
         """A request to be carried on to the other leg."""
-        far = self.callee if leg is self.caller else self.caller
+        side = self.side_of(leg)
+        far = self.leg_of(Side.CALLEE if side == Side.CALLER else Side.CALLER)
         if self.call.state != State.ANSWERED or far is None or far.dialog is None:
             leg.answer_request(transaction, request, 481)
+            return
+        if request.method == "REFER":
+            self._refer_received(leg, far, transaction, request)
             return
         if request.method == "UPDATE" and not request.body:
             # It refreshes this leg's session and changes nothing (RFC 4028 §7.4).
@@ -273,7 +321,7 @@ class ActiveCall(TimerOwner):
         for exchange in self._exchanges:
             if exchange.is_offering:
                 return 500 if exchange.near is leg else 491
-        return 491 if self.caller.is_unacknowledged else 0
+        return 491 if self.caller.is_unacknowledged or self._is_joining else 0
 
     def ack_received(self, leg: Leg, request: Request) -> bool:
         """The ACK of an INVITE within the dialog, perhaps."""
@@ -285,6 +333,7 @@ class ActiveCall(TimerOwner):
 
     def describe(self, body: bytes, towards: Leg, *, is_offer: bool) -> bytes | None:
         """A session description within the dialog as a leg's peer should see it."""
+        self._spoken[Side.CALLEE if self.side_of(towards) == Side.CALLER else Side.CALLER] = body
         permitted = filter_codecs(body, self._attempt.codecs, reorder=is_offer)
         return None if permitted is None else self._as_ours(permitted, towards)
 
@@ -308,7 +357,8 @@ class ActiveCall(TimerOwner):
 
     def is_exchanging(self) -> bool:
         """Whether an offer is under way."""
-        return self.caller.is_unacknowledged or any(exchange.is_offering for exchange in self._exchanges)
+        is_offering = any(exchange.is_offering for exchange in self._exchanges)
+        return is_offering or self.caller.is_unacknowledged or self._is_joining
 
     def session_expired(self, leg: Leg) -> None:
         """A side has not refreshed its session."""
@@ -321,7 +371,139 @@ class ActiveCall(TimerOwner):
 
     def dialog_is_gone(self, leg: Leg, text: str) -> None:
         """A side knows nothing of the call any more."""
-        self.handle(HungUp(Side.CALLER if leg is self.caller else Side.CALLEE, 102, text))
+        if self._transfer is not None and leg is self._transfer.transferor:
+            self._transfer.transferor_left()
+        else:
+            self.handle(HungUp(self.side_of(leg), 102, text))
+
+    # Transfers
+
+    @property
+    def _is_joining(self) -> bool:
+        return self._transfer is not None and self._transfer.is_joining
+
+    def _refer_received(self, leg: Leg, far: Leg, transaction: ServerTransaction, request: Request) -> None:
+        """A side wants the other one to be connected with somebody else."""
+        assert leg.dialog is not None
+        account = self._pays_for_transfers(self.side_of(leg))
+        try:
+            target = read_refer_to(request)
+        except ParseError:
+            leg.answer_request(transaction, request, 400)
+            return
+        if account is None:
+            leg.answer_request(transaction, request, 403)
+        elif self._transfer is not None or self.is_exchanging():
+            leg.answer_request(transaction, request, 491)
+        else:
+            leg.answer_request(transaction, request, 202, {"contact": leg.dialog.contact})
+            self._transfer = Transfer(self, leg, far, target, request)
+            signature = self._driver.signer.sign(account.id, target.number, time.time())
+            here = leg.endpoint.sent_by(leg.endpoint.flow_to_self())
+            caller = f"<sip:{escape_user(self.record.source_received)}@{here}>"
+            self._transfer.begin({FORWARD_HEADER: [signature]}, caller, self._max_forwards)
+
+    def _pays_for_transfers(self, side: Side) -> Account | None:
+        """The account of whoever is on a side; None: it is no device of ours, and may not make us call anybody."""
+        decision = self.decision
+        if side in self._stand_ins or decision.account is None:
+            return None
+        if side == Side.CALLER:
+            return decision.account if decision.kind != "incoming" else None
+        return decision.account if self._attempt.kind in ("user", "device") else None
+
+    def offer_of(self, speaker: Leg, towards: Leg) -> bytes:
+        """The session of a side, not on hold, as the peer of a new leg should see it."""
+        return self._as_ours(resume(self._spoken[self.side_of(speaker)]), towards)
+
+    def leg_added(self, leg: CalleeLeg) -> None:
+        """A new connection has its dialog."""
+        self._driver.add_leg(leg.key, leg)
+
+    def leg_removed(self, leg: Leg) -> None:
+        """A dialog is over before the call is."""
+        self._driver.remove_leg(leg)
+
+    def prepare_session(self, body: bytes, towards: Leg) -> bytes | None:
+        """The session of a new connection as a leg's peer should see it: later than all that it has seen before."""
+        side = Side.CALLEE if self.side_of(towards) == Side.CALLER else Side.CALLER
+        seen = session_version(self._spoken[side]) + self._later.get(towards, 0)
+        self._later[towards] = max(0, seen + 1 - session_version(body))
+        return self.describe(body, towards, is_offer=True)
+
+    def transferred(self, transfer: Transfer, response: Response) -> None:
+        """The transferee talks with the new leg from now on."""
+        side = self.side_of(transfer.transferor)
+        self._sessions.drop(transfer.transferor)
+        self._transfer = None
+        self._stand_ins[side] = transfer.leg
+        transfer.leg.user = self
+        offered, answer = self._spoken[1 - side], response.body
+        self._spoken[1 - side] = answer
+        self._driver.ladders.join(self.call_id, transfer.leg.key[0])
+        self.note_dialogs()
+        if not is_same_media(offered, answer):
+            body = self.describe(answer, transfer.leg, is_offer=True)
+            if body is not None:
+                ReInvite(transfer.leg, body, _whatever).send()
+
+    def transfer_failed(self, transfer: Transfer) -> None:
+        """All is as it was, but that the transferor may have left."""
+        self._transfer = None
+        if transfer.has_left:
+            self.handle(HungUp(self.side_of(transfer.transferor)))
+
+    # Taking a callee over from another call
+
+    def can_hand_over(self, leg: Leg) -> bool:
+        """Whether another call may take over the callee of this one, whose caller is on a leg (RFC 3891 §3)."""
+        return (
+            self.call.state == State.ANSWERED
+            and leg is self.leg_of(Side.CALLER)
+            and isinstance(self.leg_of(Side.CALLEE), CalleeLeg)
+            and self._transfer is None
+            and not self.is_exchanging()
+        )
+
+    def take_over(self, old: "ActiveCall") -> None:
+        """Take over the callee of a call of the same account, which ends; to be done before anything else."""
+        leg = old.leg_of(Side.CALLEE)
+        assert isinstance(leg, CalleeLeg)
+        self.decision.attempts = [replace(old._attempt, only_after=None)]
+        self._session_id = old._session_id
+        seen = session_version(old._spoken[Side.CALLER]) + old._later.get(leg, 0)
+        self._later[leg] = max(0, seen + 1 - session_version(self._offer))
+        old.handle(Replaced())
+        self._custody = leg
+        leg.user = self
+        self._driver.add_leg(leg.key, leg)
+
+    def _invite_custody(self, leg: CalleeLeg, attempt: Attempt) -> None:
+        offer = filter_codecs(self._offer, attempt.codecs) if self._offer else None
+        self.callee = leg
+        record = self.record
+        assert leg.dialog is not None
+        record.b_call_id, record.b_transport, record.b_address = (
+            leg.dialog.call_id,
+            leg.flow.transport,
+            leg.flow.address,
+        )
+        self._driver.ladders.join(self.call_id, leg.dialog.call_id)
+        if offer is None:
+            self.handle(AttemptFailed(0, None, "CODEC_NOT_ALLOWED"))
+            return
+        ReInvite(leg, self._as_ours(offer, leg), self._custody_answered).send()
+
+    def _custody_answered(self, status: int, response: Response | None) -> None:
+        leg = self._custody
+        if leg is None:
+            return  # the call is over
+        body = self._permitted(response.body) if response is not None and status < 300 else None
+        if response is None or body is None:
+            self.handle(AttemptFailed(status if status >= 300 else 0, None, "CODEC_NOT_ALLOWED"))
+            return
+        self._custody = None
+        self._answered_by(leg, response, body)
 
     def on_timer(self, kind: int, now: float) -> None:
         """The call's timer ran out."""
@@ -344,7 +526,7 @@ class ActiveCall(TimerOwner):
         if not body or leg is None:
             return body
         host = leg.endpoint.sent_by(leg.flow).rpartition(":")[0].strip("[]")
-        return replace_origin(body, self._session_id, host)
+        return replace_origin(body, self._session_id, host, self._later.get(leg, 0))
 
     # Effects: live store
 
@@ -467,7 +649,7 @@ class ActiveCall(TimerOwner):
             # The attempt before has its record; this one gets its own, whatever comes of it.
             self.record = self._driver.new_record(self.record, effect.attempt + 1)
         attempt = self.decision.attempts[effect.attempt]
-        if attempt.user is not None:
+        if attempt.user is not None and self._custody is None:
             self._driver.find_contacts(attempt.user, self._contacts_found)
         elif attempt.gateway.limits.levels:
             self._driver.admission.admit_carrier(attempt.gateway.limits, self._admit_carrier_answered)
@@ -513,6 +695,9 @@ class ActiveCall(TimerOwner):
         record.source_sent, record.destination_sent = attempt.source, attempt.destination
         self._branches.begin()
         self._redirections.begin()
+        if self._custody is not None:
+            self._invite_custody(self._custody, attempt)
+            return
         places = self._places(attempt)
         offer = filter_codecs(self._offer, attempt.codecs) if self._offer else self._offer
         if not places or offer is None:
@@ -608,7 +793,10 @@ class ActiveCall(TimerOwner):
         if seconds and attempt.kind != "forward":
             for name, value in request_headers(seconds).items():
                 extra[name] = [value]
-        for name, tag in offer_tags(gateway.reliable_ringing, has_offer=bool(self._offer)).items():
+        tags = offer_tags(gateway.reliable_ringing, has_offer=bool(self._offer))
+        if attempt.kind in ("user", "device"):
+            tags["supported"] = REPLACES
+        for name, tag in tags.items():
             extra[name] = [", ".join([*extra.get(name, ()), tag])]
         if attempt.kind == "forward":
             account = self.decision.account
@@ -638,8 +826,9 @@ class ActiveCall(TimerOwner):
         self.caller.send_failure(disposition.status, disposition.cause, disposition.code, extra)
 
     def _send_bye(self, effect: do.SendBye) -> None:
-        leg = self.caller if effect.side == Side.CALLER else self.callee
-        if leg is not None:
+        leg = self.leg_of(effect.side)
+        has_left = self._transfer is not None and self._transfer.has_left and leg is self._transfer.transferor
+        if leg is not None and not has_left:
             leg.send_bye(effect.cause, effect.text)
 
     def _start_timer(self, effect: do.StartTimer) -> None:
@@ -695,9 +884,14 @@ class ActiveCall(TimerOwner):
         return [dialog.to_record() for dialog in dialogs]
 
     def _dialogs(self) -> tuple[Dialog, Dialog]:
-        assert self.callee is not None
-        assert self.callee.dialog is not None
-        return self.caller.make_dialog(), self.callee.dialog
+        caller, callee = self.leg_of(Side.CALLER), self.leg_of(Side.CALLEE)
+        assert callee is not None
+        assert callee.dialog is not None
+        if caller is self.caller:
+            return self.caller.make_dialog(), callee.dialog
+        assert caller is not None
+        assert caller.dialog is not None
+        return caller.dialog, callee.dialog
 
     def _levels(self) -> list[Level]:
         """What an answered attempt is charged on, as it was when it was answered."""
@@ -765,14 +959,19 @@ class ActiveCall(TimerOwner):
             exchange.abandon()
         self._exchanges.clear()
         self._sessions.stop()
+        if self._transfer is not None:
+            self._transfer.abandon()
+            self._transfer = None
         self._driver.forget(self)
         # Late messages find the legs through their transactions; the call itself is freed at once.
         self.caller.user = NOBODY
         self.caller.transaction.user = None
-        if self.callee is not None:
-            self.callee.user = NOBODY
-        for leg in self._branches.legs:
-            leg.user = NOBODY
+        for leg in (self.callee, *self._stand_ins.values(), *self._branches.legs):
+            if leg is not None:
+                leg.user = NOBODY
+        if self._custody is not None:
+            self._custody.send_bye(NORMAL_CLEARING, "")
+            self._custody = None
 
     def to_live(self) -> dict[str, Any]:
         """The call as the control interface shows it."""
@@ -821,3 +1020,7 @@ _EFFECTS: Final[Mapping[type, Callable[[ActiveCall, Any], None]]] = {
     do.RecordEnd: ActiveCall._record_end,
     do.Forget: ActiveCall._forget,
 }
+
+
+def _whatever(_: int, __: Response | None) -> None:
+    """What comes of it changes nothing."""

@@ -50,6 +50,7 @@ from b2bua.call.events import (
     HungUp,
     Invited,
     Progressed,
+    Replaced,
     SentOn,
     Side,
     TimerExpired,
@@ -318,6 +319,9 @@ class Call:
             return StartTimer(CallTimer.DURATION, max(0.0, self._longest - talked))
         return StartTimer(CallTimer.FUNDS, max(0.0, self._funded - self._funds.lead - talked))
 
+    def _replaced(self, _: Replaced) -> list[Effect]:
+        return self._end("caller", "TRANSFERRED", NORMAL_CLEARING, (Side.CALLER,))
+
     def _ordered(self, event: HangupOrdered) -> list[Effect]:
         return self._end("system", event.reason, 31, (Side.CALLER, Side.CALLEE))
 
@@ -417,6 +421,7 @@ HANDLERS: Final[Mapping[State, Mapping[type, Handler]]] = {
         TimerExpired: Call._limit_reached,
         FundsExtended: Call._funds_extended,
         FundsRefused: Call._funds_refused,
+        Replaced: Call._replaced,
         HangupOrdered: Call._ordered,
         Cancelled: _idle,  # crossed our 2xx on the wire (RFC 3261 §9.2)
         Progressed: _idle,
@@ -441,6 +446,7 @@ HANDLERS: Final[Mapping[State, Mapping[type, Handler]]] = {
                 HungUp,
                 Cancelled,
                 TimerExpired,
+                Replaced,
                 HangupOrdered,
             ),
             _idle,

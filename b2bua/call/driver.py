@@ -30,6 +30,7 @@ from b2bua.call.ladder import Ladders
 from b2bua.call.leg import ALLOW, SDP, CalleeLeg, CallerLeg, Leg
 from b2bua.call.refusals import RefusalCounter
 from b2bua.call.session_timer import LEAST, TooShort, terms_as_uas
+from b2bua.call.transfer import REPLACES, Replaces
 from b2bua.live.admission import Admission
 from b2bua.live.connection import StoreAway
 from b2bua.policy.accounts import Device
@@ -290,7 +291,7 @@ class CallDriver(EndpointUser):
             self._answer(transaction, request, 481, {})  # an early dialog, in which nothing else is understood
         elif request.method == "BYE":
             leg.receive_bye(transaction, request)
-        elif request.method in EXCHANGED:
+        elif request.method in EXCHANGED or request.method == "REFER":
             if unsupported := _required(request):
                 self._answer(transaction, request, 420, {"unsupported": unsupported})
             else:
@@ -407,11 +408,31 @@ class CallDriver(EndpointUser):
                 return
             facts.authenticated_user = proof
             decision = decide(facts, snapshot, moment, self)
+        replaced = self._replaced_by(request, decision) if REPLACES in request.headers else None
         if self.is_draining:
             decision.code, decision.object = "DRAINING", f"worker {self._worker}"
         elif decision.route is not None and decision.shares_load and not decision.code:
             self._turns[decision.route.id] += 1
-        self._begin(transaction, request, flow, facts, decision, epoch)
+        self._begin(transaction, request, flow, facts, decision, epoch, replaced)
+
+    def _replaced_by(self, request: Request, decision: Decision) -> "ActiveCall | None":
+        """The call that a new one is to take the callee of (RFC 3891 §3); where there is none, that refuses it."""
+        if decision.code:
+            return None
+        call = None
+        try:
+            (value,) = request.headers[REPLACES]
+            replaces = Replaces.parse(value)
+        except (ParseError, ValueError):
+            replaces = None
+        if replaces is not None and not replaces.is_early_only:
+            leg = self._legs.get((replaces.call_id, replaces.to_tag))
+            if leg is not None and leg.dialog is not None and leg.dialog.remote_tag == replaces.from_tag:
+                call = leg.user if isinstance(leg.user, ActiveCall) and leg.user.can_hand_over(leg) else None
+        if call is None or call.record.account_id != (decision.account.id if decision.account else None):
+            decision.code, decision.object = "NO_DIALOG", "Replaces"
+            return None
+        return call
 
     def _is_registered(self, facts: CallRequest, flow: Flow) -> bool:
         """Whether the caller is where a SIP user has registered from (docs/behaviour.md §1.3)."""
@@ -426,6 +447,7 @@ class CallDriver(EndpointUser):
         facts: CallRequest,
         decision: Decision,
         epoch: float,
+        replaced: ActiveCall | None = None,
     ) -> None:
         account = decision.account
         record = AttemptRecord(
@@ -460,6 +482,8 @@ class CallDriver(EndpointUser):
         transaction.user = call
         self.calls[call.call_id] = call
         self.ladders.begin(call.call_id, request.call_id, epoch, self.endpoint.now())
+        if replaced is not None and not decision.code:
+            call.take_over(replaced)
         call.handle(Invited())
 
     def new_record(self, last: AttemptRecord, attempt: int) -> AttemptRecord:
@@ -524,6 +548,10 @@ class CallDriver(EndpointUser):
         """Dialogs in which requests of peers find a leg."""
         return len(self._legs)
 
+    def remove_leg(self, leg: Leg) -> None:
+        """Nothing that comes in a leg's dialog is of any use."""
+        self._legs.pop(leg.key, None)
+
     def add_leg(self, key: tuple[str, str], leg: Leg) -> None:
         """Requests in a dialog, known by its Call-ID and our tag, find a leg from now on."""
         self._legs[key] = leg
@@ -539,8 +567,8 @@ class CallDriver(EndpointUser):
         is_failed = call.record.code != "ANSWERED" or call.record.reason == "NO_ACK"
         self.ladders.end(call.call_id, is_failed, self.endpoint.now())
         self.calls.pop(call.call_id, None)
-        for leg in (call.caller, call.callee):
-            if leg is not None and leg.dialog is not None:
+        for leg in call.legs:
+            if leg.dialog is not None:
                 self._legs.pop(leg.key, None)
         for key in call.caller.early_keys:
             self._legs.pop(key, None)
@@ -599,7 +627,11 @@ def _asserted_number(request: Request) -> str:
     return ""
 
 
-def _required(request: Request, known: frozenset[str] = frozenset({"timer", "100rel"})) -> str:
+_EXTENSIONS: Final = frozenset({"timer", "100rel", "replaces"})
+"""Option tags that a request within a call, or for one, may require."""
+
+
+def _required(request: Request, known: frozenset[str] = _EXTENSIONS) -> str:
     """Option tags of Require and Proxy-Require that we do not have (RFC 3261 §8.2.2.3)."""
     tags: list[str] = []
     for name in ("require", "proxy-require"):

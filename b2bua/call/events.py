@@ -163,6 +163,12 @@ class TimerExpired:
         """Seconds since the answer."""
 
 
+class Replaced:
+    """Another call takes over the callee, and the caller's part is over."""
+
+    __slots__ = ()
+
+
 class HangupOrdered:
     """Somebody of ours ends the call."""
 
@@ -189,5 +195,6 @@ Event = (
     | HungUp
     | Cancelled
     | TimerExpired
+    | Replaced
     | HangupOrdered
 )

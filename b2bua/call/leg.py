@@ -25,7 +25,7 @@ from b2bua.sip.transactions import ClientTransaction, ServerTransaction
 from b2bua.sip.uri import URI
 from b2bua.transport.endpoint import Endpoint, TimerOwner, new_token
 
-ALLOW: Final = "INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE, INFO, MESSAGE"
+ALLOW: Final = "INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, REFER"
 SDP: Final = "application/sdp"
 
 
@@ -366,6 +366,7 @@ class CallerLeg(Leg, TimerOwner):
             response.headers["record-route"] = request.headers["record-route"]
         response.headers["contact"] = [dialog.contact]
         response.headers["allow"] = [ALLOW]
+        response.headers["supported"] = ["replaces"]
         for name, value in extra.items():
             response.headers[name] = [value]
         self.request = None

@@ -62,6 +62,12 @@ class SessionKeeper:
             side.timer.stop()
         self._sides.clear()
 
+    def drop(self, leg: Leg) -> None:
+        """A leg is none of the call's any more."""
+        side = self._sides.pop(leg, None)
+        if side is not None:
+            side.timer.stop()
+
     # The first INVITE
 
     def begin_as_uas(self, leg: Leg, request: Request, session: bytes) -> dict[str, str]:

@@ -4,7 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from media.sdp import PLACES_LIMIT, STATIC_ENCODINGS, CodecList, audio_codecs, filter_codecs, replace_origin
+from media.sdp import (
+    PLACES_LIMIT,
+    STATIC_ENCODINGS,
+    CodecList,
+    audio_codecs,
+    filter_codecs,
+    is_same_media,
+    replace_origin,
+    resume,
+    session_version,
+)
 
 HEAD = "v=0\r\no=alice 2890844526 2890842807 IN IP4 198.51.100.1\r\ns=-\r\nc=IN IP4 198.51.100.1\r\nt=0 0\r\n"
 AUDIO = "m=audio 49170 RTP/AVP 0 8 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\n"
@@ -569,3 +579,29 @@ class TestAnything:
         once = filter_codecs(body, theirs, reorder=False)
         both = None if once is None else filter_codecs(once, ours, reorder=False)
         assert filter_codecs(body, ours.intersect(theirs), reorder=False) == both
+
+
+class TestSessions:
+    """What is needed to offer the session of one endpoint to another one."""
+
+    def test_version_is_read(self) -> None:
+        assert session_version(b"v=0\r\no=- 5 1700 IN IP4 192.0.2.1\r\n") == 1700
+
+    @pytest.mark.parametrize("body", [b"", b"v=0\r\n", b"o=- 5 x IN IP4 h\r\n", b"o=-\r\n"])
+    def test_version_of_what_has_none_is_zero(self, body: bytes) -> None:
+        assert session_version(body) == 0
+
+    def test_version_is_raised_where_another_one_spoke_before(self) -> None:
+        body = b"v=0\r\no=- 5 3 IN IP4 192.0.2.1\r\ns=-\r\n"
+        assert replace_origin(body, 9, "192.0.2.9", 40) == b"v=0\r\no=- 9 43 IN IP4 192.0.2.9\r\ns=-\r\n"
+
+    @pytest.mark.parametrize("direction", [b"sendonly", b"recvonly", b"inactive", b"sendrecv"])
+    def test_nobody_is_held_any_more(self, direction: bytes) -> None:
+        body = b"v=0\r\nm=audio 4 RTP/AVP 8\r\na=%b\r\na=ptime:20\r\n" % direction
+        assert resume(body) == b"v=0\r\nm=audio 4 RTP/AVP 8\r\na=ptime:20\r\n"
+
+    def test_same_media_may_have_another_origin_and_direction(self) -> None:
+        one = b"v=0\r\no=- 5 3 IN IP4 192.0.2.1\r\nm=audio 4 RTP/AVP 8\r\na=recvonly\r\n"
+        other = b"v=0\r\no=- 5 4 IN IP4 192.0.2.1\r\nm=audio 4 RTP/AVP 8\r\n"
+        assert is_same_media(one, other)
+        assert not is_same_media(one, other.replace(b"audio 4 ", b"audio 6 "))

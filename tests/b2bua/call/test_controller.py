@@ -51,6 +51,7 @@ from b2bua.call.events import (
     HungUp,
     Invited,
     Progressed,
+    Replaced,
     SentOn,
     Side,
     TimerExpired,
@@ -72,7 +73,7 @@ TABLE: dict[State, set[type]] = {
     State.SELECTING: {CarrierAdmitted, CarrierRefused, Cancelled, HangupOrdered},
     State.CALLING: {Progressed, Answered, AttemptFailed, SentOn, TimerExpired, Cancelled, HangupOrdered},
     State.RINGING: {Progressed, Answered, AttemptFailed, SentOn, TimerExpired, Cancelled, HangupOrdered},
-    State.ANSWERED: {Acknowledged, HungUp, TimerExpired, FundsExtended, FundsRefused, HangupOrdered},
+    State.ANSWERED: {Acknowledged, HungUp, TimerExpired, FundsExtended, FundsRefused, Replaced, HangupOrdered},
     State.ENDED: {Admitted, CarrierAdmitted, FundsExtended},
 }
 """What a call listens to in which state; everything else changes nothing."""
@@ -89,6 +90,7 @@ SAMPLES: dict[type, Event] = {
     Answered: Answered(b"sdp"),
     AttemptFailed: AttemptFailed(486),
     SentOn: SentOn(),
+    Replaced: Replaced(),
     Acknowledged: Acknowledged(b"sdp"),
     HungUp: HungUp(Side.CALLER),
     Cancelled: Cancelled(),
@@ -156,6 +158,7 @@ NETWORK: list[Event] = [
     AttemptFailed(487),
     AttemptFailed(0, None, "TRANSPORT_FAILURE"),
     SentOn(),
+    Replaced(),
     Acknowledged(b"sdp"),
     HungUp(Side.CALLER),
     HungUp(Side.CALLEE, 31),

@@ -31,6 +31,7 @@ from b2bua.call.events import (
     HangupOrdered,
     HungUp,
     Invited,
+    Replaced,
     Side,
     TimerExpired,
 )
@@ -219,6 +220,21 @@ class TestOrderedHangUp:
             << RecordEnd("system", 31, reason)
             << SendBye(Side.CALLER, 31, reason)
             << SendBye(Side.CALLEE, 31, reason)
+            << ReleaseCarrier(0)
+            << Release()
+            << Forget()
+        )
+
+
+class TestReplaced:
+    def test_only_the_caller_is_told_that_the_call_is_over(self) -> None:
+        playbook = answered(new_call())
+        assert (
+            playbook
+            >> Replaced()
+            << StopTimer()
+            << RecordEnd("caller", 16, "TRANSFERRED")
+            << SendBye(Side.CALLER, 16, "TRANSFERRED")
             << ReleaseCarrier(0)
             << Release()
             << Forget()

@@ -244,7 +244,7 @@ class TestOtherRequests:
         assert rig.send(request("BYE")).status == 481
 
     @on_loop
-    @pytest.mark.parametrize(("method", "status"), [("INVITE", 200), ("OPTIONS", 200), ("INFO", 200), ("REFER", 405)])
+    @pytest.mark.parametrize(("method", "status"), [("INVITE", 200), ("OPTIONS", 200), ("INFO", 200), ("PUBLISH", 405)])
     async def test_call_goes_on_when_another_request_comes_in_its_dialog(
         self, make_rig: MakeRig, method: str, status: int
     ) -> None:

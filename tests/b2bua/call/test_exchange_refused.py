@@ -21,7 +21,7 @@ from tests.support.talking import Judge, describe_audio
 class TestRefusedBySwitch:
     @on_loop
     @FROM_EITHER
-    @pytest.mark.parametrize("method", ["REFER", "SUBSCRIBE", "PUBLISH", "FOO"])
+    @pytest.mark.parametrize("method", ["SUBSCRIBE", "PUBLISH", "FOO"])
     async def test_method_is_refused_when_we_do_not_have_it(self, make_rig: MakeRig, side: str, method: str) -> None:
         rig, near, far = call_up(make_rig, side)
         said = near.say(method)
