@@ -337,6 +337,7 @@ class Worker:
             if ended:
                 log.info("calls ended", calls=ended)
                 await asyncio.sleep(GOODBYE)
+            self._driver.leave_dialogs()
             self._driver.refusals.flush(math.inf)
             self._driver.ladders.write_due(math.inf, WAITING_LIMIT)
             self._endpoint.end_of_turn()

@@ -422,7 +422,7 @@ class ActiveCall(TimerOwner):
 
     def leg_removed(self, leg: Leg) -> None:
         """A dialog is over before the call is."""
-        self._driver.remove_leg(leg)
+        self._driver.remove_dialog(leg)
 
     def prepare_session(self, body: bytes, towards: Leg) -> bytes | None:
         """The session of a new connection as a leg's peer should see it: later than all that it has seen before."""
@@ -954,7 +954,6 @@ class ActiveCall(TimerOwner):
         return self.record.answered_at + (seconds if self._funded is None else min(seconds, self._funded))
 
     def _forget(self, _: do.Forget) -> None:
-        self.caller.stop()
         for exchange in self._exchanges[:]:
             exchange.abandon()
         self._exchanges.clear()
@@ -964,8 +963,7 @@ class ActiveCall(TimerOwner):
             self._transfer = None
         self._driver.forget(self)
         # Late messages find the legs through their transactions; the call itself is freed at once.
-        self.caller.user = NOBODY
-        self.caller.transaction.user = None
+        self.caller.outlive_call(self._driver.remove_dialog)
         for leg in (self.callee, *self._stand_ins.values(), *self._branches.legs):
             if leg is not None:
                 leg.user = NOBODY

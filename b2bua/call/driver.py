@@ -548,10 +548,6 @@ class CallDriver(EndpointUser):
         """Dialogs in which requests of peers find a leg."""
         return len(self._legs)
 
-    def remove_leg(self, leg: Leg) -> None:
-        """Nothing that comes in a leg's dialog is of any use."""
-        self._legs.pop(leg.key, None)
-
     def add_leg(self, key: tuple[str, str], leg: Leg) -> None:
         """Requests in a dialog, known by its Call-ID and our tag, find a leg from now on."""
         self._legs[key] = leg
@@ -567,11 +563,24 @@ class CallDriver(EndpointUser):
         is_failed = call.record.code != "ANSWERED" or call.record.reason == "NO_ACK"
         self.ladders.end(call.call_id, is_failed, self.endpoint.now())
         self.calls.pop(call.call_id, None)
-        for leg in call.legs:
-            if leg.dialog is not None:
-                self._legs.pop(leg.key, None)
         for key in call.caller.early_keys:
             self._legs.pop(key, None)
+        for leg in call.legs:
+            if leg.dialog is not None:
+                if leg.is_lingering:
+                    self._legs[leg.key] = leg
+                else:
+                    self.remove_dialog(leg)
+
+    def remove_dialog(self, leg: Leg) -> None:
+        """Nothing more is to be said in a dialog."""
+        self._legs.pop(leg.key, None)
+
+    def leave_dialogs(self) -> None:
+        """Say at once what lingering legs have to say; the caller ends the turn."""
+        for leg in list(self._legs.values()):
+            if isinstance(leg, CallerLeg):
+                leg.leave()
 
     def write_refusal(self, record: AttemptRecord) -> None:
         """Write the record of a call that was never priced."""

@@ -3,7 +3,7 @@
 Nothing of one leg's network is known to the other: bodies and causes pass through the controller, headers do not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import IntEnum
 from ipaddress import ip_address
 from types import MappingProxyType
@@ -228,20 +228,32 @@ class Leg:
         cancel = Request("CANCEL", request.uri, headers)
         self.endpoint.transactions.send_cancel(invite, cancel, self.endpoint.now(), None)
 
-    def receive_bye(self, transaction: ServerTransaction, request: Request) -> None:
-        """The peer ends the dialog."""
+    @property
+    def is_lingering(self) -> bool:
+        """Whether it has something to say after its call."""
+        return False
+
+    def receive_bye(self, transaction: ServerTransaction, request: Request) -> bool:
+        """The peer ends the dialog; returns whether it may."""
         assert self.dialog is not None
         now = self.endpoint.now()
         status = 200 if self.dialog.accepts(request) else 500  # §12.2.2: out of order
         self.endpoint.transactions.send_response(transaction, Response.to(request, status), now)
         if status == 200:
             self.user.leg_hung_up(self, q850_cause(request.headers))
+        return status == 200
+
+
+def _keep(_: Leg) -> None:
+    """A leg whose call goes on is not forgotten."""
 
 
 class CallerLeg(Leg, TimerOwner):
     """The leg that called us: we are its user agent server."""
 
     __slots__ = (
+        "_farewell",
+        "_forget",
         "_held",
         "_interval",
         "_ringing",
@@ -277,6 +289,9 @@ class CallerLeg(Leg, TimerOwner):
         """Call-ID and our tag of each early dialog in which a PRACK may come."""
         self._held: tuple[Request, Response] | None = None
         """The 2xx, while a session description before it has no PRACK (RFC 3262 §3)."""
+        self._farewell: tuple[int, str] | None = None
+        """The BYE that waits for the ACK."""
+        self._forget: Callable[[Leg], None] = _keep
 
     def new_attempt(self) -> None:
         """In bypass mode each attempt is an early dialog of its own (docs/behaviour.md §4)."""
@@ -337,11 +352,47 @@ class CallerLeg(Leg, TimerOwner):
             self.send_failure(status, cause, text, {})
 
     def send_bye(self, cause: int, text: str) -> None:
-        """End the dialog, or refuse the INVITE whose 2xx has not been sent yet."""
+        """End the dialog, or refuse the INVITE whose 2xx has not been sent yet.
+
+        A peer that has not acknowledged the 2xx may not have it yet: the BYE waits for the ACK, or its absence (§15).
+        """
         if self._held is not None:
             self.refuse_held(480, cause, text)
+        elif self._timer is not None:
+            self._farewell = cause, text
         else:
             super().send_bye(cause, text)
+
+    def receive_bye(self, transaction: ServerTransaction, request: Request) -> bool:
+        """The peer ends the dialog, so that we need not."""
+        is_over = super().receive_bye(transaction, request)
+        if is_over and self._farewell is not None:
+            self._farewell = None
+            self.stop()
+            self._forget(self)
+        return is_over
+
+    @property
+    def is_lingering(self) -> bool:
+        """Whether a BYE waits for the ACK."""
+        return self._farewell is not None
+
+    def outlive_call(self, forget: Callable[[Leg], None]) -> None:
+        """The call is over; a leg that lingers calls `forget` once it has no more to say."""
+        self.user = NOBODY
+        self.transaction.user = None
+        if self.is_lingering:
+            self._forget = forget
+        else:
+            self.stop()
+
+    def leave(self) -> None:
+        """Send the BYE that waits, if there is one."""
+        if self._farewell is not None:
+            farewell, self._farewell = self._farewell, None
+            self.stop()
+            self.send_bye(*farewell)
+            self._forget(self)
 
     def send_failure(self, status: int, cause: int, text: str, extra: dict[str, str]) -> None:
         """Give the final answer."""
@@ -400,6 +451,7 @@ class CallerLeg(Leg, TimerOwner):
             self.stop()
             self.transaction.sent = b""
             self.user.caller_acknowledged(request.body)
+            self.leave()
 
     @property
     def is_unacknowledged(self) -> bool:
@@ -420,6 +472,7 @@ class CallerLeg(Leg, TimerOwner):
         self._waited += self._interval
         if self._waited >= self.endpoint.timing.transaction:
             self.user.caller_is_gone()
+            self.leave()
             return
         self.endpoint.transactions.repeat_response(self.transaction)
         timing = self.endpoint.timing
@@ -607,6 +660,22 @@ class CalleeLeg(Leg):
         ack = self._make_ack(self.dialog, body)
         self._ack_flow = next_hop(self.endpoint, self.dialog.flow, ack)
         self._ack = self.endpoint.transactions.send_stateless(ack, self._ack_flow)
+
+    def send_bye(self, cause: int, text: str) -> None:
+        """End the dialog; its 2xx is acknowledged before (§13.2.2.4)."""
+        self._acknowledge_at_last()
+        super().send_bye(cause, text)
+
+    def receive_bye(self, transaction: ServerTransaction, request: Request) -> bool:
+        """The peer ends the dialog, whose 2xx may wait for the session description of the caller's ACK."""
+        is_over = super().receive_bye(transaction, request)
+        if is_over:
+            self._acknowledge_at_last()
+        return is_over
+
+    def _acknowledge_at_last(self) -> None:
+        if self.is_answered and not self._ack:
+            self.send_ack(b"")
 
     def refuse_answer(self, cause: int, text: str) -> None:
         """The 2xx is of no use: acknowledge it and end its dialog."""

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
+from b2bua.sip.flow import Flow
+from tests.b2bua.call.exchanges import T1_64
 from tests.b2bua.call.rig import CALLER, CARRIERS, NUMBER, SWITCH, Rig
 from tests.support import sip
 from tests.support.legs import on_loop
@@ -129,22 +131,87 @@ class TestAnsweredCall:
         )
         answer = rig.send(invite)
         assert (answer.status, answer.headers["record-route"]) == (200, [proxy])
+        ack = sip.request("ACK", branch="z9hG4bKack", to_tag=answer.to_tag, uri=f"sip:{SWITCH}")
+        rig.switch.receive(ack, Flow("udp", CALLER, 5060))
+        rig.switch.end_of_turn()
+        rig.wire.settle()
         rig.hang_up(carrier)
         (bye,) = rig.wire.requests("BYE", SWITCH)
         assert (bye.headers["route"], bye.uri) == ([proxy], f"sip:alice@{CALLER}:5060")
 
     @on_loop
-    async def test_answer_is_not_repeated_when_the_call_ends_before_its_ack(self, make_rig: MakeRig) -> None:
+    @pytest.mark.parametrize("label", ["200 INVITE", "ACK"])
+    async def test_bye_waits_for_the_ack_when_the_callee_hangs_up_before(self, make_rig: MakeRig, label: str) -> None:
+        # RFC 3261 §15
+        rig = make_rig()
+        carrier = rig.carrier()
+        rig.wire.lose(label, SWITCH if label == "200 INVITE" else CALLER, 2)
+        rig.dial()
+        rig.hang_up(carrier)
+        assert rig.wire.requests("BYE", SWITCH) == []
+        assert len(rig.records()) == 1
+        rig.wire.advance(2.0)
+        assert rig.caller.is_answered.is_set()
+        assert rig.wire.labels(CALLER, SWITCH)[-3:] == ["ACK", "BYE", "200 BYE"]
+        assert rig.caller.hang_up_causes == [16]
+        rig.assert_nothing_is_left()
+
+    @on_loop
+    async def test_bye_is_sent_without_the_ack_when_none_comes(self, make_rig: MakeRig) -> None:
         rig = make_rig()
         carrier = rig.carrier()
         rig.wire.lose("ACK", CALLER, 1000)
         rig.dial()
         rig.hang_up(carrier)
+        rig.wire.advance(T1_64 - 1.0)
+        assert rig.wire.requests("BYE", SWITCH) == []
+        rig.wire.advance(2.0)
         assert rig.caller.hang_up_causes == [16]
-        rig.wire.advance(40.0)
-        assert len(rig.wire.responses(200, SWITCH, CALLER)) == 1
         assert len(rig.records()) == 1
         rig.assert_nothing_is_left()
+
+    @on_loop
+    async def test_bye_is_not_sent_when_the_caller_hangs_up_meanwhile(self, make_rig: MakeRig) -> None:
+        rig = make_rig()
+        carrier = rig.carrier()
+        rig.wire.lose("ACK", CALLER, 1000)
+        rig.dial()
+        rig.hang_up(carrier)
+        rig.hang_up(rig.caller)
+        rig.wire.advance(60.0)
+        assert rig.wire.requests("BYE", SWITCH) == []
+        assert rig.wire.labels(CALLER, SWITCH)[-2:] == ["BYE", "200 BYE"]
+        rig.assert_nothing_is_left()
+
+    @on_loop
+    async def test_bye_that_waits_is_sent_at_once_when_the_worker_stops(self, make_rig: MakeRig) -> None:
+        rig = make_rig()
+        rig.carrier()
+        rig.wire.lose("ACK", CALLER, 1000)
+        rig.dial()
+        rig.driver.hang_up_all("DRAINING")
+        rig.driver.leave_dialogs()
+        rig.switch.end_of_turn()
+        rig.wire.settle()
+        assert rig.caller.hang_up_causes == [31]
+        rig.assert_nothing_is_left()
+
+    @on_loop
+    @pytest.mark.parametrize("ends", ["operator", "caller"])
+    async def test_late_offer_is_acknowledged_when_the_call_ends_before_the_callers_ack(
+        self, make_rig: MakeRig, ends: str
+    ) -> None:
+        rig = make_rig()
+        carrier = rig.carrier()
+        rig.caller.offers_late = True
+        rig.dial()
+        if ends == "operator":
+            rig.driver.hang_up_all("HANGUP_BY_OPERATOR")
+            rig.wire.settle()
+        else:
+            rig.hang_up(rig.caller)
+        assert rig.wire.labels(CARRIERS[0], SWITCH)[-3:] == ["ACK", "BYE", "200 BYE"]
+        assert carrier.is_answered.is_set()
 
     @on_loop
     async def test_late_offer_is_answered_by_the_callers_ack(self, make_rig: MakeRig) -> None:
