@@ -28,6 +28,8 @@ from b2bua.transport.endpoint import Endpoint, TimerOwner, new_token
 ALLOW: Final = "INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, REFER"
 SDP: Final = "application/sdp"
 
+_FORKS_LIMIT: Final = 20
+"""Dialogs of one INVITE that are ended; those beyond are the peer's to give up."""
 
 NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 NO_HEADERS: Final[Mapping[str, list[str]]] = MappingProxyType({})
@@ -494,6 +496,7 @@ class CalleeLeg(Leg):
     __slots__ = (
         "_ack",
         "_ack_flow",
+        "_forks",
         "_invite",
         "_invite_cseq",
         "_invite_proofs",
@@ -513,6 +516,8 @@ class CalleeLeg(Leg):
         """The gateway that is called; 0: none."""
         self._ack = b""
         self._ack_flow = flow
+        self._forks: dict[str, tuple[bytes, Flow]] = {}
+        """The ACK of each dialog that was ended, by the peer's tag."""
         self._invite: Request | None = None
         """What is sent again with proof, or for a longer session, while it may be."""
         self._invite_cseq = 0
@@ -635,6 +640,12 @@ class CalleeLeg(Leg):
     def _end_fork(self, response: Response) -> None:
         """Acknowledge and end a dialog that nobody wants: a second answer, or one that came too late (§13.2.2.4)."""
         assert self.dialog is not None
+        known = self._forks.get(response.to_tag)
+        if known is not None:
+            self.endpoint.transactions.send_again(*known)
+            return
+        if len(self._forks) >= _FORKS_LIMIT:
+            return
         fork = Dialog(
             self.dialog.call_id, self.dialog.local, self.dialog.local_tag, self.dialog.contact, self.dialog.flow
         )
@@ -642,7 +653,8 @@ class CalleeLeg(Leg):
         fork.local_cseq = self._invite_cseq
         fork.become_uac(response)
         ack = self._make_ack(fork, b"")
-        self.endpoint.transactions.send_stateless(ack, next_hop(self.endpoint, fork.flow, ack))
+        flow = next_hop(self.endpoint, fork.flow, ack)
+        self._forks[response.to_tag] = self.endpoint.transactions.send_stateless(ack, flow), flow
         bye = fork.request("BYE")
         bye.headers["reason"] = [format_reason(16)]
         self._send_last(fork, bye)

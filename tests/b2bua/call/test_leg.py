@@ -427,6 +427,41 @@ class TestFork:
         assert (ack.cseq, bye.cseq) == (1, 2)
 
     @on_loop
+    async def test_second_answer_is_ended_once_when_it_is_repeated(self) -> None:
+        pair = Pair()
+        pair.dial()
+        pair.wire.lose("BYE", CALLER, 1000)  # the callee does not know that dialog
+        for _ in range(3):
+            pair.receive(retagged(pair.wire.responses(200)[0], "fork2"))
+        acks = [ack for ack in pair.wire.requests("ACK") if ack.to_tag == "fork2"]
+        assert len({ack.to_bytes() for ack in acks}) == 1
+        assert len(acks) == 3
+        assert len(pair.wire.requests("BYE")) == 1
+
+    @on_loop
+    async def test_number_of_second_answers_is_bounded(self) -> None:
+        pair = Pair()
+        pair.dial()
+        pair.wire.lose("BYE", CALLER, 1000)
+        for number in range(30):
+            pair.receive(retagged(pair.wire.responses(200)[0], f"fork{number}"))
+        assert len(pair.wire.requests("BYE")) == 20
+
+    @on_loop
+    async def test_late_answer_is_ended_once_when_it_is_repeated(self) -> None:
+        pair = Pair(answers=False)
+        pair.dial()
+        pair.wire.lose("CANCEL", CALLER, 1000)
+        pair.wire.lose("ACK", CALLER, 2)
+        pair.wire.lose("BYE", CALLER, 3)
+        pair.caller.cancel()
+        pair.answer()
+        pair.wire.advance(5.0)
+        assert pair.wire.labels().count("ACK") == 1
+        assert len({bye.via.branch for bye in pair.wire.requests("BYE", CALLER)}) == 1
+        assert pair.callee.hang_up_causes == [16]
+
+    @on_loop
     async def test_first_dialog_goes_on_when_a_second_answer_was_ended(self) -> None:
         pair = Pair()
         pair.dial()
