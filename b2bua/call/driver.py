@@ -361,7 +361,7 @@ class CallDriver(EndpointUser):
         number = dialled_number(request, URI.parse(request.uri).number, here)
         caller = Address.parse(request.headers["from"][0]).uri.number
         hops = request.headers.first("max-forwards") or "70"
-        if not (hops.isascii() and hops.isdigit()) or len(hops) > 3:
+        if not (hops.isascii() and hops.isdigit()) or len(hops := hops.lstrip("0") or "0") > 3:
             raise ParseError("Max-Forwards is not a number up to 255")
         facts = CallRequest(
             source,

@@ -115,12 +115,23 @@ class TestRefusal:
         rig.assert_nothing_is_left()
 
     @on_loop
-    @pytest.mark.parametrize(("hops", "status"), [("0", 483), ("-1", 400), ("x", 400), ("1000", 400)])
+    @pytest.mark.parametrize(
+        ("hops", "status"),
+        [("0", 483), ("00", 483), ("0" * 5000, 483), ("-1", 400), ("x", 400), ("1000", 400), ("01000", 400)],
+    )
     async def test_hops_are_looked_at_when_they_are_used_up_or_no_number(
         self, make_rig: MakeRig, hops: str, status: int
     ) -> None:
         rig = make_rig()
         assert rig.send(request("INVITE", changed={"Max-Forwards": hops})).status == status
+
+    @on_loop
+    async def test_hops_may_have_zeros_before_them(self, make_rig: MakeRig) -> None:
+        # RFC 4475 §3.1.1.1: "MaX-fOrWaRdS: 0068"
+        rig = make_rig()
+        carrier = rig.carrier(refuse=486)
+        assert rig.send(request("INVITE", changed={"Max-Forwards": "0068"})).status == 486
+        assert carrier.invites[0].headers["max-forwards"] == ["67"]
 
     @on_loop
     async def test_loop_is_seen_when_a_via_of_ours_comes_back(self, make_rig: MakeRig) -> None:
