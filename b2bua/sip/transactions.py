@@ -317,9 +317,13 @@ class TransactionLayer:
         if invite is None:
             self._drive(transaction, Input.SEND_300_699, Response.to(cancel, 481, self._new_branch()))
             return
-        self._drive(transaction, Input.SEND_2XX, Response.to(cancel, 200, self._new_branch()))
+        self._drive(transaction, Input.SEND_2XX, Response.to(cancel, 200, self._to_tag(invite)))
         if not invite.is_answered:
             self._events.append(CancelReceived(invite, cancel))
+
+    def _to_tag(self, invite: ServerTransaction) -> str:
+        """The To tag of the answer to a CANCEL: that of the INVITE's answers, where one had any (§9.2)."""
+        return (parse_message(invite.sent).to_tag if invite.sent else "") or self._new_branch()
 
     def _refuse_malformed(self, error: UnacceptableRequest, flow: Flow) -> None:
         request = error.request

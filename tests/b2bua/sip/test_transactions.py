@@ -286,6 +286,18 @@ class TestCancel:
         assert the_answer(switch).status == 200
         assert switch.take_events() == []
 
+    @pytest.mark.parametrize("status", [100, 180, 200, 486])
+    def test_cancel_is_answered_with_the_to_tag_of_the_invites_answers(self, status: int) -> None:
+        switch = Switch()
+        switch.receive(request())
+        (invite,) = received(switch.take_events())
+        switch.answer(invite, status)
+        told = the_answer(switch).to_tag
+        switch.receive(request("CANCEL"))
+        answer = the_answer(switch)
+        assert answer.to_tag
+        assert answer.to_tag == told or status == 100
+
     @pytest.mark.parametrize("branch", ["z9hG4bKother", "old"])
     def test_cancel_gets_481_when_its_invite_is_unknown(self, branch: str) -> None:
         switch = Switch()
