@@ -1,6 +1,6 @@
 """Keeps the sessions of both legs alive, and tells when one has expired (RFC 4028)."""
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from b2bua.call.client_request import ClientRequest
 from b2bua.call.leg import ALLOW, SDP, CalleeLeg, Leg, next_hop
@@ -34,6 +34,23 @@ class Keeping(Protocol):
         """Whether an offer is under way, which a refresh must not cross."""
 
 
+class _Nobody:
+    """Stands in for a call that is over, so that neither keeps the other in memory."""
+
+    def session_expired(self, leg: Leg) -> None:
+        """Ignore it."""
+
+    def targets_refreshed(self) -> None:
+        """Ignore it."""
+
+    def is_exchanging(self) -> bool:
+        """Nothing is."""
+        return False
+
+
+_NOBODY: Final = _Nobody()
+
+
 class _Side:
     __slots__ = ("session", "takes_update", "timer")
 
@@ -52,7 +69,7 @@ class SessionKeeper:
     """
 
     def __init__(self, call: Keeping, wanted: int) -> None:
-        self._call = call
+        self._call: Keeping = call
         self._wanted = wanted
         self._sides: dict[Leg, _Side] = {}
 
@@ -61,6 +78,7 @@ class SessionKeeper:
         for side in self._sides.values():
             side.timer.stop()
         self._sides.clear()
+        self._call = _NOBODY
 
     def drop(self, leg: Leg) -> None:
         """A leg is none of the call's any more."""

@@ -1,5 +1,7 @@
 """What the active call notes while it carries out effects: its record, its price, and what the panel sees."""
 
+import gc
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -199,6 +201,23 @@ class TestAfterTheEnd:
         assert call.caller.transaction.user is None
 
     @on_loop
+    async def test_call_is_freed_at_once_without_the_garbage_collector(self, make_rig: MakeRig) -> None:
+        rig = make_rig(session_timer=90)
+        rig.caller.headers = {"supported": ["timer"]}
+        rig.carrier()
+        gc.collect()
+        gc.disable()
+        try:
+            rig.dial()
+            assert calls_in_memory() == 1
+            rig.hang_up(rig.caller)
+            rig.assert_nothing_is_left()
+            rig.driver.ladders.write_due(math.inf)
+            assert calls_in_memory() == 0
+        finally:
+            gc.enable()
+
+    @on_loop
     async def test_second_order_changes_nothing_when_the_call_has_ended(self, make_rig: MakeRig) -> None:
         rig = make_rig()
         rig.carrier()
@@ -210,3 +229,7 @@ class TestAfterTheEnd:
             rig.wire.settle()
         assert len(rig.records()) == 1
         assert len(rig.wire.requests("BYE")) == 2
+
+
+def calls_in_memory() -> int:
+    return sum(isinstance(each, ActiveCall) for each in gc.get_objects())
