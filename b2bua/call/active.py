@@ -3,29 +3,21 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from decimal import Decimal
 from ipaddress import ip_address
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from b2bua.call import effects as do
 from b2bua.call.branches import Branches, Failure
 from b2bua.call.caller_identity import CallerIdentity, present
 from b2bua.call.controller import NORMAL_CLEARING, Call, State
-from b2bua.call.disposition import STOPS, Disposition
+from b2bua.call.disposition import STOPS
 from b2bua.call.events import (
     Acknowledged,
-    AdmissionRefused,
-    Admitted,
     Answered,
     AttemptFailed,
     CallTimer,
     Cancelled,
-    CarrierAdmitted,
-    CarrierRefused,
     Event,
-    FundsExtended,
-    FundsRefused,
     HangupOrdered,
     HungUp,
     Progressed,
@@ -37,16 +29,17 @@ from b2bua.call.events import (
 from b2bua.call.exchange import OFFERING, Exchange
 from b2bua.call.forwarding import HEADER as FORWARD_HEADER
 from b2bua.call.leg import ALLOW, NOBODY, CalleeLeg, CallerLeg, Leg
+from b2bua.call.parties import Parties
+from b2bua.call.recording import Recording
 from b2bua.call.redirection import Redirections
 from b2bua.call.reinvite import ReInvite
 from b2bua.call.reliable_ringing import offer_tags
 from b2bua.call.session_keeper import SessionKeeper
 from b2bua.call.session_timer import request_headers
+from b2bua.call.taken import Taken
 from b2bua.call.transfer import REPLACES, Transfer, read_refer_to
-from b2bua.live.admission import Outcome, Refusal, Shortage
 from b2bua.policy.accounts import Account
 from b2bua.policy.decision import Attempt, Contact, Decision
-from b2bua.sip.dialog import Dialog
 from b2bua.sip.digest_client import DigestClient
 from b2bua.sip.errors import ParseError
 from b2bua.sip.flow import DEFAULT_PORT, Flow, Trust
@@ -57,10 +50,8 @@ from b2bua.sip.timers import Timer
 from b2bua.sip.transactions import ServerTransaction
 from b2bua.sip.uri import URI, escape_user, join_host_port
 from b2bua.transport.endpoint import TimerOwner, new_token
-from cdr.record import CARRIER_LEVEL, AttemptRecord, Level, finish
-from media.sdp import audio_codecs, filter_codecs, is_same_media, replace_origin, resume, session_version
-from rating.charge import charge
-from rating.funds import micros_up
+from cdr.record import AttemptRecord
+from media.sdp import audio_codecs, filter_codecs, is_same_media, resume
 
 if TYPE_CHECKING:
     from b2bua.call.driver import CallDriver
@@ -82,32 +73,23 @@ class ActiveCall(TimerOwner):
 
     __slots__ = (
         "_branches",
-        "_chain_prices",
         "_custody",
         "_driver",
         "_exchanges",
-        "_funded",
-        "_holds",
-        "_later",
         "_max_forwards",
         "_offer",
-        "_owed",
-        "_priced",
         "_privacy",
+        "_recording",
         "_redirections",
-        "_session_id",
         "_sessions",
-        "_spoken",
-        "_stand_ins",
+        "_taken",
         "_targets",
         "_timer",
         "_transfer",
         "call",
         "call_id",
-        "callee",
-        "caller",
         "decision",
-        "record",
+        "parties",
     )
 
     def __init__(
@@ -124,41 +106,38 @@ class ActiveCall(TimerOwner):
         self._privacy = privacy
         self._max_forwards = max_forwards
         self._offer = offer
-        self._session_id = int(call_id[-12:], 16)
         self._timer: Timer[TimerOwner] | None = None
         self.call_id = call_id
         self.decision = decision
-        self.caller: CallerLeg
-        self.callee: CalleeLeg | None = None
-        self.record = record
+        self.parties = Parties(int(call_id[-12:], 16), offer)
         codes = driver.failover_codes if decision.failover_codes is None else frozenset(decision.failover_codes)
         self.call = Call(decision, codes, offer_in_invite=bool(offer), funds=driver.funds_rules)
-        self._holds: list[int] = []
-        """Micros held of each account of the chain; empty while nothing is."""
-        self._funded: int | None = None
-        """Seconds that they pay, from the answer on."""
-        chain = decision.account.chain if decision.account is not None else ()
-        prices = {price.account.id: price for price in decision.levels}
+        self._taken = Taken(driver, decision)
+        self._recording = Recording(driver, decision, self._taken, record)
         self._exchanges: list[Exchange] = []
         self._branches = Branches()
         self._redirections = Redirections()
         self._sessions = SessionKeeper(self, driver.session_timer)
-        self._spoken = [offer, b""]
-        """The last session description of each side, as it came."""
-        self._stand_ins: dict[Side, Leg] = {}
-        """Legs that have taken the place of the first ones, by transfers."""
-        self._later: dict[Leg, int] = {}
-        """What is added to the versions of session descriptions towards a leg, whose other side is another one now."""
         self._transfer: Transfer | None = None
         self._custody: CalleeLeg | None = None
         """A callee taken over from another call, until this one is answered."""
         self._targets: list[str] = []
         """Where the journal says that the peers are."""
-        self._chain_prices = [prices.get(account.id) for account in chain]
-        """What each account of the chain pays; None: nothing."""
-        self._priced: list[Level] = []
-        self._owed: list[int] = []
-        """Micros that the ended call costs each account."""
+
+    @property
+    def record(self) -> AttemptRecord:
+        """Of the attempt under way."""
+        return self._recording.record
+
+    @property
+    def caller(self) -> CallerLeg:
+        """The leg that called us."""
+        return self.parties.caller
+
+    @property
+    def callee(self) -> CalleeLeg | None:
+        """The leg that we call, or called."""
+        return self.parties.callee
 
     def handle(self, event: Event) -> None:
         """Take one event and do what follows from it."""
@@ -169,8 +148,9 @@ class ActiveCall(TimerOwner):
 
     def caller_acknowledged(self, body: bytes) -> None:
         """The ACK of our 2xx came."""
-        self._spoken[Side.CALLER] = body or self._spoken[Side.CALLER]
-        self.handle(Acknowledged(self._as_ours(body, self.callee)))
+        if body:
+            self.parties.say(Side.CALLER, body)
+        self.handle(Acknowledged(self.parties.as_ours(body, self.callee)))
 
     def caller_is_gone(self) -> None:
         """The ACK of our 2xx never came."""
@@ -199,7 +179,7 @@ class ActiveCall(TimerOwner):
         status = response.status
         if status < 200:
             body = self._permitted(response.body) or b""
-            self.handle(Progressed(status, self._as_ours(body, self.caller)))
+            self.handle(Progressed(status, self.parties.as_ours(body, self.caller)))
         elif status < 300:
             self._callee_answered(leg, response)
         else:
@@ -232,15 +212,15 @@ class ActiveCall(TimerOwner):
         self._answered_by(leg, response, body)
 
     def _answered_by(self, leg: CalleeLeg, response: Response, body: bytes) -> None:
-        self.callee = leg
-        self._spoken[Side.CALLEE] = response.body
+        self.parties.callee = leg
+        self.parties.say(Side.CALLEE, response.body)
         assert leg.dialog is not None
         self.record.b_call_id, self.record.b_transport = leg.dialog.call_id, leg.flow.transport
         self.record.b_address = join_host_port(leg.flow.host, leg.flow.port)
-        self._sessions.begin_as_uac(leg, response, self._as_ours(self._offer, leg))
+        self._sessions.begin_as_uac(leg, response, self.parties.as_ours(self._offer, leg))
         self.record.codec_used = next(iter(audio_codecs(body)), "")
         self.record.b_user_agent = response.headers.first("server") or response.headers.first("user-agent")
-        self.handle(Answered(self._as_ours(body, self.caller)))
+        self.handle(Answered(self.parties.as_ours(body, self.caller)))
 
     def _permitted(self, body: bytes) -> bytes | None:
         """A callee's session description with the codecs alone that may be spoken; None: there are none.
@@ -270,30 +250,13 @@ class ActiveCall(TimerOwner):
         if self._transfer is not None and leg is self._transfer.transferor:
             self._transfer.transferor_left()  # the other side waits for the new connection
         else:
-            self.handle(HungUp(self.side_of(leg), cause))
-
-    # The two sides
-
-    def leg_of(self, side: Side) -> Leg | None:
-        """The leg that is on a side now."""
-        return self._stand_ins.get(side) or (self.caller if side == Side.CALLER else self.callee)
-
-    def side_of(self, leg: Leg) -> Side:
-        """The side that a leg is on."""
-        return Side.CALLER if leg is self.leg_of(Side.CALLER) else Side.CALLEE
-
-    @property
-    def legs(self) -> list[Leg]:
-        """Every leg in whose dialog something may come."""
-        legs = (self.caller, self.callee, *self._stand_ins.values())
-        return [leg for leg in legs if leg is not None]
+            self.handle(HungUp(self.parties.side_of(leg), cause))
 
     # Requests within the dialogs
 
     def request_received(self, leg: Leg, transaction: ServerTransaction, request: Request) -> None:
         """A request to be carried on to the other leg."""
-        side = self.side_of(leg)
-        far = self.leg_of(Side.CALLEE if side == Side.CALLER else Side.CALLER)
+        far = self.parties.opposite(leg)
         if self.call.state != State.ANSWERED or far is None or far.dialog is None:
             leg.answer_request(transaction, request, 481)
             return
@@ -333,9 +296,9 @@ class ActiveCall(TimerOwner):
 
     def describe(self, body: bytes, towards: Leg, *, is_offer: bool) -> bytes | None:
         """A session description within the dialog as a leg's peer should see it."""
-        self._spoken[Side.CALLEE if self.side_of(towards) == Side.CALLER else Side.CALLER] = body
+        self.parties.heard_from(body, towards)
         permitted = filter_codecs(body, self._attempt.codecs, reorder=is_offer)
-        return None if permitted is None else self._as_ours(permitted, towards)
+        return None if permitted is None else self.parties.as_ours(permitted, towards)
 
     def exchanged(self, exchange: Exchange, body: bytes) -> dict[str, str]:
         """The session goes on as the two sides have agreed."""
@@ -374,7 +337,7 @@ class ActiveCall(TimerOwner):
         if self._transfer is not None and leg is self._transfer.transferor:
             self._transfer.transferor_left()
         else:
-            self.handle(HungUp(self.side_of(leg), 102, text))
+            self.handle(HungUp(self.parties.side_of(leg), 102, text))
 
     # Transfers
 
@@ -385,7 +348,7 @@ class ActiveCall(TimerOwner):
     def _refer_received(self, leg: Leg, far: Leg, transaction: ServerTransaction, request: Request) -> None:
         """A side wants the other one to be connected with somebody else."""
         assert leg.dialog is not None
-        account = self._pays_for_transfers(self.side_of(leg))
+        account = self._pays_for_transfers(self.parties.side_of(leg))
         try:
             target = read_refer_to(request)
         except ParseError:
@@ -406,7 +369,7 @@ class ActiveCall(TimerOwner):
     def _pays_for_transfers(self, side: Side) -> Account | None:
         """The account of whoever is on a side; None: it is no device of ours, and may not make us call anybody."""
         decision = self.decision
-        if side in self._stand_ins or decision.account is None:
+        if self.parties.is_replaced(side) or decision.account is None:
             return None
         if side == Side.CALLER:
             return decision.account if decision.kind != "incoming" else None
@@ -414,7 +377,7 @@ class ActiveCall(TimerOwner):
 
     def offer_of(self, speaker: Leg, towards: Leg) -> bytes:
         """The session of a side, not on hold, as the peer of a new leg should see it."""
-        return self._as_ours(resume(self._spoken[self.side_of(speaker)]), towards)
+        return self.parties.as_ours(resume(self.parties.said(self.parties.side_of(speaker))), towards)
 
     def leg_added(self, leg: CalleeLeg) -> None:
         """A new connection has its dialog."""
@@ -426,22 +389,20 @@ class ActiveCall(TimerOwner):
 
     def prepare_session(self, body: bytes, towards: Leg) -> bytes | None:
         """The session of a new connection as a leg's peer should see it: later than all that it has seen before."""
-        side = Side.CALLEE if self.side_of(towards) == Side.CALLER else Side.CALLER
-        seen = session_version(self._spoken[side]) + self._later.get(towards, 0)
-        self._later[towards] = max(0, seen + 1 - session_version(body))
+        self.parties.begin_anew(body, towards)
         return self.describe(body, towards, is_offer=True)
 
     def transferred(self, transfer: Transfer, response: Response) -> None:
         """The transferee talks with the new leg from now on."""
-        side = self.side_of(transfer.transferor)
+        side = self.parties.side_of(transfer.transferor)
         self._sessions.drop(transfer.transferor)
         self._transfer = None
-        self._stand_ins[side] = transfer.leg
+        self.parties.replace(side, transfer.leg)
         transfer.leg.user = self
-        offered, answer = self._spoken[1 - side], response.body
-        self._spoken[1 - side] = answer
+        offered, answer = self.parties.said(self.parties.side_of(transfer.transferee)), response.body
+        self.parties.heard_from(answer, transfer.leg)
         self._driver.ladders.join(self.call_id, transfer.leg.key[0])
-        self.note_dialogs()
+        self._recording.note_dialogs(self._dialog_records())
         if not is_same_media(offered, answer):
             body = self.describe(answer, transfer.leg, is_offer=True)
             if body is not None:
@@ -451,7 +412,7 @@ class ActiveCall(TimerOwner):
         """All is as it was, but that the transferor may have left."""
         self._transfer = None
         if transfer.has_left:
-            self.handle(HungUp(self.side_of(transfer.transferor)))
+            self.handle(HungUp(self.parties.side_of(transfer.transferor)))
 
     # Taking a callee over from another call
 
@@ -459,20 +420,18 @@ class ActiveCall(TimerOwner):
         """Whether another call may take over the callee of this one, whose caller is on a leg (RFC 3891 §3)."""
         return (
             self.call.state == State.ANSWERED
-            and leg is self.leg_of(Side.CALLER)
-            and isinstance(self.leg_of(Side.CALLEE), CalleeLeg)
+            and leg is self.parties.on(Side.CALLER)
+            and isinstance(self.parties.on(Side.CALLEE), CalleeLeg)
             and self._transfer is None
             and not self.is_exchanging()
         )
 
     def take_over(self, old: "ActiveCall") -> None:
         """Take over the callee of a call of the same account, which ends; to be done before anything else."""
-        leg = old.leg_of(Side.CALLEE)
+        leg = old.parties.on(Side.CALLEE)
         assert isinstance(leg, CalleeLeg)
         self.decision.attempts = [replace(old._attempt, only_after=None)]
-        self._session_id = old._session_id
-        seen = session_version(old._spoken[Side.CALLER]) + old._later.get(leg, 0)
-        self._later[leg] = max(0, seen + 1 - session_version(self._offer))
+        self.parties.take_callee(old.parties, leg)
         old.handle(Replaced())
         self._custody = leg
         leg.user = self
@@ -480,7 +439,7 @@ class ActiveCall(TimerOwner):
 
     def _invite_custody(self, leg: CalleeLeg, attempt: Attempt) -> None:
         offer = filter_codecs(self._offer, attempt.codecs) if self._offer else None
-        self.callee = leg
+        self.parties.callee = leg
         record = self.record
         assert leg.dialog is not None
         record.b_call_id, record.b_transport, record.b_address = (
@@ -492,7 +451,7 @@ class ActiveCall(TimerOwner):
         if offer is None:
             self.handle(AttemptFailed(0, None, "CODEC_NOT_ALLOWED"))
             return
-        ReInvite(leg, self._as_ours(offer, leg), self._custody_answered).send()
+        ReInvite(leg, self.parties.as_ours(offer, leg), self._custody_answered).send()
 
     def _custody_answered(self, status: int, response: Response | None) -> None:
         leg = self._custody
@@ -514,171 +473,34 @@ class ActiveCall(TimerOwner):
             self._branches.abandon()
             self.handle(SentOn())
             return
-        self.handle(TimerExpired(CallTimer(kind), self._talked()))
+        self.handle(TimerExpired(CallTimer(kind), self.talked()))
 
-    def _talked(self) -> float:
+    def talked(self) -> float:
         """Seconds since the answer."""
         answered_at = self.record.answered_at
         return 0.0 if answered_at is None else max(0.0, time.time() - answered_at)
 
-    def _as_ours(self, body: bytes, leg: Leg | None) -> bytes:
-        """A session description as the peer of a leg should see it: its origin is ours."""
-        if not body or leg is None:
-            return body
-        host = leg.endpoint.sent_by(leg.flow).rpartition(":")[0].strip("[]")
-        return replace_origin(body, self._session_id, host, self._later.get(leg, 0))
-
     # Effects: live store
 
     def _admit(self, effect: do.Admit) -> None:
-        limits = self.decision.limits
-        if limits is None or not (effect.take_sessions or limits.has_cps):
-            self.handle(Admitted())
-        elif effect.take_sessions:
-            self._hold_first(min(self._driver.funds_rules.slice, self.decision.max_duration), is_counted=False)
-        else:
-            self._driver.admission.count(limits, self._admit_answered)
-
-    def _hold_first(self, seconds: int, *, is_counted: bool) -> None:
-        limits = self.decision.limits
-        assert limits is not None
-        holds = self._costs(seconds)
-
-        def answered(outcome: Outcome) -> None:
-            if outcome is None:
-                # What costs nothing need not be watched.
-                self._holds, self._funded = holds, seconds if self.decision.levels else None
-                self.handle(Admitted(self._funded))
-            elif isinstance(outcome, Shortage):
-                affordable = self._affordable(outcome, 0, seconds)
-                if affordable:
-                    # Others may be faster: then the next answer says what is left.
-                    self._hold_first(affordable, is_counted=True)
-                else:
-                    self._admit_answered(outcome)
-            else:
-                self._admit_answered(outcome)
-
-        self._driver.admission.admit(limits, holds, answered, is_counted=is_counted)
-
-    def _admit_answered(self, outcome: Outcome) -> None:
-        if outcome is None:
-            self.handle(Admitted())
-        elif isinstance(outcome, Refusal):
-            is_did = outcome.level.name.startswith("did ")
-            code = "CPS_LIMIT" if outcome.of_cps else "DID_LIMIT" if is_did else "SESSION_LIMIT"
-            self.handle(AdmissionRefused(code, outcome.level.name))
-        elif isinstance(outcome, Shortage) and outcome.available[outcome.account] is not None:
-            account = self.decision.account
-            assert account is not None
-            self.handle(AdmissionRefused("NO_FUNDS", account.chain[outcome.account].title))
-        else:
-            self.handle(AdmissionRefused("LIVE_STORE_AWAY", "live store"))
-
-    def _costs(self, seconds: int) -> list[int]:
-        """What a call of so many seconds costs each account, in micros, rounded up."""
-        return [
-            micros_up(charge(seconds, price.rate, price.account.billing).gross) if price is not None else 0
-            for price in self._chain_prices
-        ]
-
-    def _affordable(self, shortage: Shortage, held_seconds: int, wanted: int) -> int:
-        """The most seconds, above `held_seconds` and below `wanted`, that every account can pay; 0: none."""
-        spendable = [
-            (available or 0) + held for available, held in zip(shortage.available, self._costs_held(), strict=True)
-        ]
-        if None in shortage.available:
-            return 0
-        # Seconds that are free, within a grace, are no talk that could be granted.
-        least = max(1, held_seconds + 1, *(price.rate.grace for price in self.decision.levels))
-        low, high = held_seconds, wanted - 1
-        while low < high:
-            middle = (low + high + 1) // 2
-            if all(cost <= have for cost, have in zip(self._costs(middle), spendable, strict=True)):
-                low = middle
-            else:
-                high = middle - 1
-        return low if low >= least else 0
-
-    def _costs_held(self) -> list[int]:
-        return self._holds or [0] * len(self._chain_prices)
+        self._taken.admit(self, take_sessions=effect.take_sessions)
 
     def _extend_funds(self, effect: do.ExtendFunds) -> None:
-        self._extend_to(effect.seconds)
-
-    def _extend_to(self, seconds: int) -> None:
-        limits = self.decision.limits
-        assert limits is not None
-        more = [cost - held for cost, held in zip(self._costs(seconds), self._holds, strict=True)]
-
-        def answered(outcome: Outcome) -> None:
-            if outcome is None:
-                self._holds = [held + added for held, added in zip(self._costs_held(), more, strict=True)]
-                self._funded = seconds
-                if self.call.state != State.ENDED:
-                    line = {"kind": "funded", "call_id": self.call_id, "attempt": self.record.attempt}
-                    self._driver.journal.append({**line, "seconds": seconds})
-                self.handle(FundsExtended(seconds, self._talked()))
-                return
-            if isinstance(outcome, Shortage) and self._funded is not None and self._holds:
-                affordable = self._affordable(outcome, self._funded, seconds)
-                if affordable:
-                    self._extend_to(affordable)
-                    return
-            self.handle(FundsRefused(self._talked()))
-
-        self._driver.admission.extend(limits, more, answered)
+        self._taken.extend(self, effect.seconds)
 
     def _release(self, _: do.Release) -> None:
-        limits = self.decision.limits
-        if limits is None:
-            return
-        if any(self._owed):
-            # The record was appended just before: its debits count as posted once the journal is, up to here.
-            self._driver.admission.note_unposted(self._driver.journal.position, limits.funds_keys, self._owed)
-        self._driver.admission.release(limits, self._holds, self._owed if self._holds else ())
-        self._holds = []
+        self._taken.release()
 
     def _release_funds(self, _: do.ReleaseFunds) -> None:
-        if self.decision.limits is not None and self._holds:
-            self._driver.admission.release_funds(self.decision.limits, self._holds)
-            self._holds = []
+        self._taken.release_funds()
 
     def _admit_carrier(self, effect: do.AdmitCarrier) -> None:
-        if self.record.code:
-            # The attempt before has its record; this one gets its own, whatever comes of it.
-            self.record = self._driver.new_record(self.record, effect.attempt + 1)
+        self._recording.begin_attempt(effect.attempt + 1)
         attempt = self.decision.attempts[effect.attempt]
-        if attempt.user is not None and self._custody is None:
-            self._driver.find_contacts(attempt.user, self._contacts_found)
-        elif attempt.gateway.limits.levels:
-            self._driver.admission.admit_carrier(attempt.gateway.limits, self._admit_carrier_answered)
-        else:
-            self.handle(CarrierAdmitted())
-
-    def _contacts_found(self, contacts: list[Contact] | None) -> None:
-        """Where a SIP user is: nowhere, at one place, or at several, which all ring."""
-        attempt = self._attempt
-        if contacts is None:
-            self.handle(CarrierRefused("LIVE_STORE_AWAY", "live store"))
-        elif not contacts:
-            self.handle(CarrierRefused("NOT_REGISTERED", attempt.gateway.name))
-        else:
-            attempt.contacts = contacts
-            self.handle(CarrierAdmitted())
-
-    def _admit_carrier_answered(self, outcome: Outcome) -> None:
-        if outcome is None:
-            self.handle(CarrierAdmitted())
-        elif isinstance(outcome, Refusal):
-            self.handle(CarrierRefused("CARRIER_LIMIT", outcome.level.name))
-        else:
-            self.handle(CarrierRefused("LIVE_STORE_AWAY", "live store"))
+        self._taken.admit_carrier(self, attempt, is_reached=self._custody is not None)
 
     def _release_carrier(self, effect: do.ReleaseCarrier) -> None:
-        limits = self.decision.attempts[effect.attempt].gateway.limits
-        if limits.levels:
-            self._driver.admission.release(limits)
+        self._taken.release_carrier(self.decision.attempts[effect.attempt])
 
     # Effects: signalling
 
@@ -713,7 +535,7 @@ class ActiveCall(TimerOwner):
         for leg in legs:
             leg.gateway_id = gateway.id
             self._branches.add(leg)
-        self.callee = legs[0]
+        self.parties.callee = legs[0]
         for leg, place in zip(legs, places, strict=True):
             self._invite(leg, place, attempt, offer)
 
@@ -725,7 +547,7 @@ class ActiveCall(TimerOwner):
         while (uri := self._redirections.next()) is not None:
             place = self._place_at(uri)
             if place is not None:
-                leg = self.callee = CalleeLeg(self._driver.endpoint, place.flow, self, self._driver.user_agent)
+                leg = self.parties.callee = CalleeLeg(self._driver.endpoint, place.flow, self, self._driver.user_agent)
                 self._branches.add(leg)
                 self._invite(leg, place, attempt, offer)
                 return
@@ -754,7 +576,7 @@ class ActiveCall(TimerOwner):
         address = join_host_port(leg.flow.host, leg.flow.port)
         to = f"<sip:{escape_user(attempt.destination)}@{address}>"
         extra = who.headers | self._extra(attempt, place)
-        dialog = leg.send_invite(place.uri, who.caller, to, self._max_forwards, self._as_ours(offer, leg), extra)
+        dialog = leg.send_invite(place.uri, who.caller, to, self._max_forwards, self.parties.as_ours(offer, leg), extra)
         self._driver.ladders.join(self.call_id, dialog.call_id)
         if leg is self.callee:
             record.b_call_id, record.b_transport, record.b_address = dialog.call_id, leg.flow.transport, address
@@ -826,7 +648,7 @@ class ActiveCall(TimerOwner):
         self.caller.send_failure(disposition.status, disposition.cause, disposition.code, extra)
 
     def _send_bye(self, effect: do.SendBye) -> None:
-        leg = self.leg_of(effect.side)
+        leg = self.parties.on(effect.side)
         has_left = self._transfer is not None and self._transfer.has_left and leg is self._transfer.transferor
         if leg is not None and not has_left:
             leg.send_bye(effect.cause, effect.text)
@@ -844,114 +666,30 @@ class ActiveCall(TimerOwner):
     # Effects: records
 
     def _record_ringing(self, _: do.RecordRinging) -> None:
-        record = self.record
-        if record.ringing_at is not None:
-            return  # it has rung before it was sent on
-        record.ringing_at = time.time()
-        record.post_dial_delay = round(record.ringing_at - record.received_at, 3)
+        self._recording.ringing()
 
     def _record_answer(self, _: do.RecordAnswer) -> None:
-        record = self.record
-        record.answered_at = time.time()
-        if record.post_dial_delay is None:
-            record.post_dial_delay = round(record.answered_at - record.received_at, 3)
-        record.sip_code, record.code, record.media_mode, record.is_last = 200, "ANSWERED", "bypass", True
-        self._driver.journal.append(self.answered_line())
+        self._recording.answered(self._dialog_records(), self._attempt)
 
     def answered_line(self) -> dict[str, Any]:
         """The journal line that lets a successor of this process end the call."""
-        return {
-            "kind": "answered",
-            "record": self.record,
-            "levels": [level.to_json() for level in self._levels()],
-            "dialogs": self._dialog_records(),
-            "deadline": self._deadline(),
-        }
+        return self._recording.answered_line(self._dialog_records(), self._attempt)
 
     def targets_refreshed(self) -> None:
         """A peer has said where it is; the journal has to know that when it is somewhere else than before."""
-        if self._targets != [dialog.remote_target for dialog in self._dialogs()]:
-            self.note_dialogs()
-
-    def note_dialogs(self) -> None:
-        """Let a successor of this process end the dialogs that an answered call has now."""
-        line = {"kind": "dialogs", "call_id": self.call_id, "attempt": self.record.attempt}
-        self._driver.journal.append({**line, "dialogs": self._dialog_records()})
+        if self._targets != [dialog.remote_target for dialog in self.parties.dialogs]:
+            self._recording.note_dialogs(self._dialog_records())
 
     def _dialog_records(self) -> list[dict[str, Any]]:
-        dialogs = self._dialogs()
+        dialogs = self.parties.dialogs
         self._targets = [dialog.remote_target for dialog in dialogs]
         return [dialog.to_record() for dialog in dialogs]
 
-    def _dialogs(self) -> tuple[Dialog, Dialog]:
-        caller, callee = self.leg_of(Side.CALLER), self.leg_of(Side.CALLEE)
-        assert callee is not None
-        assert callee.dialog is not None
-        if caller is self.caller:
-            return self.caller.make_dialog(), callee.dialog
-        assert caller is not None
-        assert caller.dialog is not None
-        return caller.dialog, callee.dialog
-
-    def _levels(self) -> list[Level]:
-        """What an answered attempt is charged on, as it was when it was answered."""
-        if self._priced:
-            return self._priced
-        attempt = self._attempt
-        levels = [
-            Level(n, price.account.id, None, price.tariff.id, price.rate, price.account.billing, price.tariff.currency)
-            for n, price in enumerate(self._chain_prices)
-            if price is not None
-        ]
-        carrier = attempt.carrier
-        if attempt.tariff is not None and attempt.rate is not None and carrier is not None:
-            tariff = attempt.tariff
-            billing = carrier.billing
-            levels.append(Level(CARRIER_LEVEL, None, carrier.id, tariff.id, attempt.rate, billing, tariff.currency))
-        for level, above in pairwise(levels):
-            if level.currency != above.currency:
-                level.exchange = self._driver.exchange_rate(above.currency, level.currency)
-        self._priced = levels
-        return levels
-
     def _record_failure(self, effect: do.RecordFailure) -> None:
-        disposition: Disposition = effect.disposition
-        record = self.record
-        record.is_last = effect.is_last
-        record.sip_code = record.sip_code or disposition.status
-        record.q850_cause = disposition.cause
-        record.code, record.object = disposition.code, disposition.object
-        record.ended_by = effect.ended_by
-        self._write_record([])
+        self._recording.failed(effect.disposition, is_last=effect.is_last, ended_by=effect.ended_by)
 
     def _record_end(self, effect: do.RecordEnd) -> None:
-        record = self.record
-        record.q850_cause = effect.cause
-        record.ended_by, record.reason = effect.ended_by, effect.reason
-        self._write_record(self._levels())
-
-    def _write_record(self, levels: list[Level]) -> None:
-        record = self.record
-        ended_at = time.time()
-        if record.answered_at is not None:
-            # docs/behaviour.md §5: the record's end is the deadline, however late the timer was.
-            ended_at = min(ended_at, self._deadline())
-        charges = finish(record, levels, ended_at)
-        if record.attempt == 0 and self._driver.refusals.takes(record):
-            self._driver.ladders.drop(self.call_id)
-            self._driver.counted(record)
-            return
-        owed = {charged[1]: micros_up(Decimal(charged[8])) for charged in charges if charged[0] != CARRIER_LEVEL}
-        self._owed = [owed.get(account_id, 0) for account_id in record.account_chain] if owed else []
-        self._driver.journal.append({"kind": "cdr", "record": record, "charges": charges})
-        self._driver.counted(record)
-
-    def _deadline(self) -> float:
-        """When the call has to be over: its longest duration, or what its funds pay."""
-        assert self.record.answered_at is not None
-        limit = self.decision.attempts[self.call.attempt].gateway.max_duration
-        seconds = min(self.decision.max_duration, limit) if limit else self.decision.max_duration
-        return self.record.answered_at + (seconds if self._funded is None else min(seconds, self._funded))
+        self._recording.ended(self._attempt, effect.cause, effect.ended_by, effect.reason)
 
     def _forget(self, _: do.Forget) -> None:
         for exchange in self._exchanges[:]:
@@ -964,9 +702,8 @@ class ActiveCall(TimerOwner):
         self._driver.forget(self)
         # Late messages find the legs through their transactions; the call itself is freed at once.
         self.caller.outlive_call(self._driver.remove_dialog)
-        for leg in (self.callee, *self._stand_ins.values(), *self._branches.legs):
-            if leg is not None:
-                leg.user = NOBODY
+        for leg in (*self.parties.legs, *self._branches.legs):
+            leg.user = NOBODY
         if self._custody is not None:
             self._custody.send_bye(NORMAL_CLEARING, "")
             self._custody = None

@@ -476,7 +476,7 @@ class CallDriver(EndpointUser):
             record.carrier_id, record.gateway_id = decision.carrier.id, decision.gateway.id
         hops, privacy = facts.max_forwards - 1, _privacy(request)
         call = ActiveCall(self, record.call_id, decision, record, request.body, hops, privacy)
-        call.caller = CallerLeg(self.endpoint, transaction, request, flow, call, self.user_agent)
+        call.parties.caller = CallerLeg(self.endpoint, transaction, request, flow, call, self.user_agent)
         if decision.gateway is not None:
             call.caller.ringing_mode = decision.gateway.reliable_ringing
         transaction.user = call
@@ -565,7 +565,7 @@ class CallDriver(EndpointUser):
         self.calls.pop(call.call_id, None)
         for key in call.caller.early_keys:
             self._legs.pop(key, None)
-        for leg in call.legs:
+        for leg in call.parties.legs:
             if leg.dialog is not None:
                 if leg.is_lingering:
                     self._legs[leg.key] = leg
