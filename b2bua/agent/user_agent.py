@@ -186,7 +186,7 @@ class UserAgent(EndpointUser):
         """No PRACK came."""
         self.is_ended.set()
 
-    def early_dialog_begun(self, leg: CallerLeg, key: tuple[str, str]) -> None:
+    def early_dialog_begun(self, leg: Leg) -> None:
         """A PRACK may come."""
 
     def callee_responded(self, leg: CalleeLeg, response: Response) -> None:

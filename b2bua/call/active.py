@@ -89,6 +89,7 @@ class ActiveCall(TimerOwner):
         "call",
         "call_id",
         "decision",
+        "early_keys",
         "parties",
     )
 
@@ -121,6 +122,8 @@ class ActiveCall(TimerOwner):
         self._transfer: Transfer | None = None
         self._custody: CalleeLeg | None = None
         """A callee taken over from another call, until this one is answered."""
+        self.early_keys: list[tuple[str, str]] = []
+        """Of dialogs in which requests may come before the answer."""
         self._targets: list[str] = []
         """Where the journal says that the peers are."""
 
@@ -160,9 +163,11 @@ class ActiveCall(TimerOwner):
         """A provisional answer that was sent reliably never got its PRACK."""
         self.handle(HangupOrdered("NO_PRACK"))
 
-    def early_dialog_begun(self, leg: CallerLeg, key: tuple[str, str]) -> None:
-        """The caller may send requests in an early dialog."""
-        self._driver.add_leg(key, leg)
+    def early_dialog_begun(self, leg: Leg) -> None:
+        """A side may send requests before the call is answered."""
+        if leg.key not in self.early_keys:
+            self.early_keys.append(leg.key)
+            self._driver.add_leg(leg.key, leg)
 
     def cancelled(self) -> None:
         """The caller gave up, before our answer or before it could be sent."""
@@ -247,7 +252,10 @@ class ActiveCall(TimerOwner):
 
     def leg_hung_up(self, leg: Leg, cause: int | None) -> None:
         """A BYE came."""
-        if self._transfer is not None and leg is self._transfer.transferor:
+        if self.call.state < State.ANSWERED:
+            if leg is self.caller:
+                self.cancelled()  # a BYE in an early dialog is as good (RFC 3261 §15)
+        elif self._transfer is not None and leg is self._transfer.transferor:
             self._transfer.transferor_left()  # the other side waits for the new connection
         else:
             self.handle(HungUp(self.parties.side_of(leg), cause))
@@ -257,9 +265,14 @@ class ActiveCall(TimerOwner):
     def request_received(self, leg: Leg, transaction: ServerTransaction, request: Request) -> None:
         """A request to be carried on to the other leg."""
         far = self.parties.opposite(leg)
-        if self.call.state != State.ANSWERED or far is None or far.dialog is None:
+        if self.call.state < State.ANSWERED and request.method == "UPDATE":
+            if self._is_too_early(leg, far, request):
+                leg.answer_request(transaction, request, 500, {"retry-after": "1"})  # RFC 3311 §5.2
+                return
+        elif self.call.state != State.ANSWERED or far is None or far.dialog is None:
             leg.answer_request(transaction, request, 481)
             return
+        assert far is not None
         if request.method == "REFER":
             self._refer_received(leg, far, transaction, request)
             return
@@ -278,6 +291,14 @@ class ActiveCall(TimerOwner):
         exchange = Exchange(self, leg, far, transaction, request)
         self._exchanges.append(exchange)
         exchange.begin()
+
+    def _is_too_early(self, leg: Leg, far: Leg | None, request: Request) -> bool:
+        """Whether a session cannot be changed yet: its first one is not agreed on, or by another fork."""
+        for each in (leg, far):
+            if each is None or each.dialog is None or not each.dialog.remote_tag:
+                return True
+        assert leg.dialog is not None
+        return self.caller.is_offering or leg.dialog.remote_tag != request.from_tag
 
     def _glare(self, leg: Leg) -> int:
         """Status that refuses another offer while one is under way (RFC 3261 §14.2, RFC 3311 §5.2); 0: none is."""
@@ -509,7 +530,7 @@ class ActiveCall(TimerOwner):
         attempt = self.decision.attempts[effect.attempt]
         gateway = attempt.gateway
         if effect.attempt:
-            self.caller.new_attempt()
+            self._begin_early_dialog()
         record = self.record
         record.attempt = effect.attempt + 1
         if attempt.carrier is not None:
@@ -539,8 +560,16 @@ class ActiveCall(TimerOwner):
         for leg, place in zip(legs, places, strict=True):
             self._invite(leg, place, attempt, offer)
 
+    def _begin_early_dialog(self) -> None:
+        """Somebody else is called: what was said to the one before leads to nothing."""
+        for exchange in self._exchanges[:]:
+            exchange.abandon()
+        self._exchanges.clear()
+        self.caller.new_attempt()
+
     def _send_on(self, _: do.SendOn) -> None:
         """Call the next place that the gateway has named; those that cannot be reached are passed over."""
+        self._begin_early_dialog()
         attempt = self._attempt
         offer = filter_codecs(self._offer, attempt.codecs) if self._offer else self._offer
         assert offer is not None  # it was sent to the gateway
@@ -677,7 +706,9 @@ class ActiveCall(TimerOwner):
 
     def targets_refreshed(self) -> None:
         """A peer has said where it is; the journal has to know that when it is somewhere else than before."""
-        if self._targets != [dialog.remote_target for dialog in self.parties.dialogs]:
+        if self.call.state == State.ANSWERED and self._targets != [
+            dialog.remote_target for dialog in self.parties.dialogs
+        ]:
             self._recording.note_dialogs(self._dialog_records())
 
     def _dialog_records(self) -> list[dict[str, Any]]:

@@ -287,8 +287,8 @@ class CallDriver(EndpointUser):
             self._answer(transaction, request, 481, {})
         elif request.method == "PRACK" and isinstance(leg, CallerLeg):
             leg.receive_prack(transaction, request)
-        elif leg.dialog is None:
-            self._answer(transaction, request, 481, {})  # an early dialog, in which nothing else is understood
+        elif leg.dialog is None or leg.dialog.local_tag != request.to_tag:
+            self._answer(transaction, request, 481, {})  # the early dialog of an attempt that is over
         elif request.method == "BYE":
             leg.receive_bye(transaction, request)
         elif request.method in EXCHANGED or request.method == "REFER":
@@ -563,7 +563,7 @@ class CallDriver(EndpointUser):
         is_failed = call.record.code != "ANSWERED" or call.record.reason == "NO_ACK"
         self.ladders.end(call.call_id, is_failed, self.endpoint.now())
         self.calls.pop(call.call_id, None)
-        for key in call.caller.early_keys:
+        for key in call.early_keys:
             self._legs.pop(key, None)
         for leg in call.parties.legs:
             if leg.dialog is not None:

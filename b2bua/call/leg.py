@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final, Protocol
 
 from b2bua.call.client_request import ProvedRequest, repeated
-from b2bua.call.reliable_ringing import RingingReceiver, RingingSender, is_reliable
+from b2bua.call.reliable_ringing import RingingReceiver, RingingSender, is_reliable, read_rseq
 from b2bua.call.session_timer import lengthen
 from b2bua.sip.address import split_address
 from b2bua.sip.dialog import Dialog
@@ -54,8 +54,8 @@ class LegUser(Protocol):
     def caller_is_deaf(self) -> None:
         """A provisional answer that was sent reliably never got its PRACK."""
 
-    def early_dialog_begun(self, leg: "CallerLeg", key: tuple[str, str]) -> None:
-        """The caller may send requests in an early dialog, which has this key."""
+    def early_dialog_begun(self, leg: "Leg") -> None:
+        """The peer may send requests before the call is answered."""
 
     def callee_responded(self, leg: "CalleeLeg", response: Response) -> None:
         """An answer to our INVITE came."""
@@ -85,7 +85,7 @@ class Nobody:
     def caller_is_deaf(self) -> None:
         """Ignore it."""
 
-    def early_dialog_begun(self, leg: "CallerLeg", key: tuple[str, str]) -> None:
+    def early_dialog_begun(self, leg: "Leg") -> None:
         """Ignore it."""
 
     def callee_responded(self, leg: "CalleeLeg", response: Response) -> None:
@@ -261,7 +261,6 @@ class CallerLeg(Leg, TimerOwner):
         "_ringing",
         "_timer",
         "_waited",
-        "early_keys",
         "request",
         "ringing_mode",
         "to_tag",
@@ -287,8 +286,6 @@ class CallerLeg(Leg, TimerOwner):
         self.ringing_mode = "supported"
         """100rel of the gateway that called: `off`, `supported` or `required`."""
         self._ringing: RingingSender | None = None
-        self.early_keys: list[tuple[str, str]] = []
-        """Call-ID and our tag of each early dialog in which a PRACK may come."""
         self._held: tuple[Request, Response] | None = None
         """The 2xx, while a session description before it has no PRACK (RFC 3262 §3)."""
         self._farewell: tuple[int, str] | None = None
@@ -298,6 +295,7 @@ class CallerLeg(Leg, TimerOwner):
     def new_attempt(self) -> None:
         """In bypass mode each attempt is an early dialog of its own (docs/behaviour.md §4)."""
         self.to_tag = new_token()
+        self.dialog = None
 
     def send_provisional(self, status: int, body: bytes) -> None:
         """Pass on how the call proceeds."""
@@ -312,10 +310,9 @@ class CallerLeg(Leg, TimerOwner):
             self.endpoint.transactions.send_response(self.transaction, response, self.endpoint.now())
 
     def _send_reliably(self, request: Request, response: Response) -> None:
-        key = (request.call_id, self.to_tag)
-        if key not in self.early_keys:
-            self.early_keys.append(key)
-            self.user.early_dialog_begun(self, key)
+        if self.dialog is None:
+            self.make_dialog()
+            self.user.early_dialog_begun(self)
         if self._ringing is None:
             first = int(new_token()[:7], 16) + 1
             self._ringing = RingingSender(self.endpoint, self.transaction, request.cseq, first, self)
@@ -327,6 +324,8 @@ class CallerLeg(Leg, TimerOwner):
     def receive_prack(self, transaction: ServerTransaction, request: Request) -> None:
         """A PRACK came: of what has been sent reliably, or of nothing (RFC 3262 §3)."""
         ringing = self._ringing
+        if self.dialog is not None:
+            self.dialog.accepts(request)
         status = ringing.acknowledge(request) if ringing is not None else 481
         self.answer_request(transaction, request, status)
         if ringing is not None and status != 481:
@@ -341,6 +340,11 @@ class CallerLeg(Leg, TimerOwner):
             self.user.caller_is_gone()
         else:
             self.user.caller_is_deaf()
+
+    @property
+    def is_offering(self) -> bool:
+        """Whether a session description that rings has not been acknowledged yet."""
+        return self._ringing is not None and self._ringing.holds_session
 
     @property
     def is_held(self) -> bool:
@@ -621,7 +625,12 @@ class CalleeLeg(Leg):
         assert self.dialog is not None
         if self._ringing is None:
             self._ringing = RingingReceiver(self.endpoint, self.dialog, next_hop)
-        return self._ringing.receive(response, self._invite_cseq, self.proof)
+        if not self._ringing.receive(response, self._invite_cseq, self.proof):
+            return False
+        if read_rseq(response):
+            self.dialog.become_uac(response)
+            self.user.early_dialog_begun(self)
+        return True
 
     def _repeated_answer(self, response: Response) -> None:
         assert self.dialog is not None

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from b2bua.call.client_request import ClientRequest
-from b2bua.call.leg import NOBODY, CalleeLeg, CallerLeg, Leg, next_hop
+from b2bua.call.leg import NOBODY, CalleeLeg, Leg, next_hop
 from b2bua.call.reinvite import ReInvite
 from b2bua.sip.address import Address
 from b2bua.sip.errors import ParseError
@@ -277,7 +277,7 @@ class Transfer(TimerOwner):
     def caller_is_deaf(self) -> None:
         """Nothing waits for it."""
 
-    def early_dialog_begun(self, leg: CallerLeg, key: tuple[str, str]) -> None:
+    def early_dialog_begun(self, leg: Leg) -> None:
         """Both legs have their dialogs."""
 
     # The subscription (RFC 3515 §2.4.4)
