@@ -23,6 +23,7 @@ from b2bua.call.disposition import refusal
 from b2bua.call.driver import CallDriver
 from b2bua.call.forwarding import ForwardSigner
 from b2bua.call.identity import new_call_id
+from b2bua.call.keep_alive import KeepAlive
 from b2bua.call.ladder import WAITING_LIMIT
 from b2bua.call.recovery import end_lost, record_lost
 from b2bua.control.messages import CALLS_LIMIT, REGISTRATIONS_LIMIT, ControlError, Message
@@ -116,6 +117,7 @@ class Worker:
         self._hep: HEPSender | None = None
         self._bans: BanService
         self._carrier_registrations: CarrierRegistrations
+        self._keep_alive: KeepAlive
 
     async def start(self) -> None:
         """Start every part; calls are accepted at the end of it."""
@@ -147,6 +149,7 @@ class Worker:
         self._endpoint.start()
         spawn(self._housekeeping(), "housekeeping")
         spawn(self._load_registrations(), "registrations")
+        spawn(self._keep_alive.run(), "keep-alive")
         spawn(self._write_refusals(), "refusals")
         spawn(self._keep_lease(), "lease")
         spawn(self._write_traces(), "traces")
@@ -236,6 +239,8 @@ class Worker:
             self._endpoint, leases, user_agent=settings.sip.user_agent
         )
         self._driver.registrar = self._registrar
+        self._keep_alive = KeepAlive(self._endpoint, settings.sip, self._instance)
+        self._registrar.follow(self._keep_alive)
 
     def _open_hep(self) -> None:
         settings = self._settings
@@ -440,6 +445,7 @@ class Worker:
             ("softswitch_calls", {}, len(driver.calls)),
             ("softswitch_calls_received_total", {}, driver.counts["received"]),
             ("softswitch_registrations", {}, self._registrar.count),
+            ("softswitch_nat_keep_alives_total", {}, self._keep_alive.sent),
             ("softswitch_transactions", {}, transactions.count),
             ("softswitch_dialogs", {}, driver.dialogs),
             ("softswitch_timers", {}, self._endpoint.wheel.count),

@@ -85,6 +85,14 @@ class SIPSettings:
     keep_alive: float = setting(
         0.0, "A silent connection that we made is sent two line ends so often (RFC 5626); 0: never", unit="s"
     )
+    nat_keep_alive: float = setting(
+        25.0,
+        "The way to a registered telephone behind a NAT is used so often, so that it stays open; 0: never",
+        unit="s",
+    )
+    nat_keep_alive_method: str = setting(
+        "options", "By what on UDP; on connections a line end, unless off", choices=("options", "crlf", "off")
+    )
     websocket_origins: tuple[str, ...] = setting(
         (), "Web pages that may connect by WebSocket, https://example.com; empty: all"
     )

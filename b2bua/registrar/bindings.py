@@ -6,14 +6,16 @@ Not here: who may register (`b2bua/registrar/service.py`), instances and flows t
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from ipaddress import ip_address
 from typing import Any, Final
 
 import orjson
 
+from b2bua.policy.devices import normalise_address
 from b2bua.sip.address import Address
 from b2bua.sip.comparison import is_same_uri
 from b2bua.sip.errors import ParseError
-from b2bua.sip.flow import Flow
+from b2bua.sip.flow import DEFAULT_PORT, Flow
 from b2bua.sip.grammar import split_outside_quotes
 from b2bua.sip.headers import Headers
 from b2bua.sip.message import Request
@@ -63,6 +65,8 @@ class Binding:
     user_agent: str = ""
     path: tuple[str, ...] = ()
     """Route to the user agent, the first hop first (RFC 3327); empty: it sent the REGISTER itself."""
+    is_behind_nat: bool = False
+    """Whether something between translates its address: it names another one than that which it comes from."""
 
     @property
     def received(self) -> tuple[str, int]:
@@ -115,6 +119,8 @@ class Registration:
     source: str
     user_agent: str = ""
     path: tuple[str, ...] = ()
+    sent_by: str = ""
+    """Host of the one Via: what the user agent takes for its own; empty: a proxy is between."""
 
 
 @dataclass(slots=True)
@@ -157,6 +163,7 @@ def read_registration(request: Request, flow: Flow, source: str, worker: str) ->
         source,
         _printable(headers.first("user-agent")),
         _read_path(headers),
+        request.via.host if len(headers["via"]) == 1 else "",
     )
 
 
@@ -249,7 +256,27 @@ def _bind(registration: Registration, contact: Contact, now: float) -> Binding:
         contact.q,
         registration.user_agent,
         registration.path,
+        _is_behind_nat(registration, contact.uri),
     )
+
+
+def _is_behind_nat(registration: Registration, contact: URI) -> bool:
+    """Whether a user agent that sent the REGISTER itself names another address than that which it came from."""
+    flow = registration.flow
+    if not registration.sent_by or registration.path or registration.source != flow.host:
+        return False  # the proxy between keeps the way open
+    if normalise_address(contact.host) != flow.host or _is_other_address(registration.sent_by, flow.host):
+        return True
+    # The port that a connection comes from is never the one that is listened on.
+    return flow.transport == "udp" and (contact.port or DEFAULT_PORT["udp"]) != flow.port
+
+
+def _is_other_address(host: str, address: str) -> bool:
+    """Whether a host is an address, and another one."""
+    try:
+        return ip_address(host.strip("[]")) != ip_address(address)
+    except ValueError:
+        return False  # a name says nothing
 
 
 def source_of(binding: Binding) -> str:

@@ -2,7 +2,7 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
 from b2bua.registrar.bindings import Binding, live
@@ -30,6 +30,8 @@ class Mirror:
         """Bindings that are remembered."""
         self.is_full = False
         """Whether some had to be left out, since the start."""
+        self.changed: Callable[[int, Sequence[Binding]], None] = lambda _, __: None
+        """Told of a SIP user's bindings whenever they may have changed."""
 
     def update(self, sip_user_id: int, bindings: Sequence[Binding], now: float) -> None:
         """These are a SIP user's bindings now."""
@@ -45,6 +47,7 @@ class Mirror:
             self._remember(sip_user_id, kept)
         else:
             self._bindings.pop(sip_user_id, None)  # its place in the heap is found empty, and dropped, when it is due
+        self.changed(sip_user_id, kept)
 
     def has_source(self, host: str, port: int | None, now: float) -> bool:
         """Whether a live binding came from an address, and from this port where it is given."""

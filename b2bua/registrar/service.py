@@ -1,10 +1,10 @@
 """The registrar: answers REGISTER and knows where SIP users are (RFC 3261 §10.3, docs/behaviour.md §1.3)."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import hiredis
 import structlog
@@ -50,6 +50,16 @@ _ATTEMPTS: Final = 16
 _RETRY_AFTER: Final = "5"
 
 
+class Follower(Protocol):
+    """Who does something for registrations for as long as they live."""
+
+    def bindings_changed(self, sip_user_id: int, bindings: Sequence[Binding]) -> None:
+        """These are a SIP user's bindings now, wherever they came to."""
+
+    def describe(self, sip_user_id: int, binding: Binding) -> dict[str, Any]:
+        """What it does for one of them, for the control interface."""
+
+
 @dataclass(slots=True)
 class _Change:
     """A REGISTER that waits for the live store."""
@@ -74,6 +84,12 @@ class Registrar:
         self._worker = worker
         self._name = worker.partition(":")[0]
         self._mirror = Mirror()
+        self._follower: Follower | None = None
+
+    def follow(self, follower: Follower) -> None:
+        """Tell somebody of bindings that are learnt from now on."""
+        self._follower = follower
+        self._mirror.changed = follower.bindings_changed
 
     async def load(self) -> None:
         """Learn of the registrations that others took; what is unknown until then has to prove who it is."""
@@ -193,7 +209,10 @@ class Registrar:
             and (wanted is None or any(account.id in wanted for account in user.account.chain))
         ]
         chosen.sort(key=lambda pair: (pair[0].username, pair[1].contact))
-        return {"total": len(chosen), "registrations": [_to_live(*pair) for pair in chosen[:limit]]}
+        return {"total": len(chosen), "registrations": [self._to_live(*pair) for pair in chosen[:limit]]}
+
+    def _to_live(self, user: Device, binding: Binding) -> dict[str, Any]:
+        return _to_live(user, binding) | (self._follower.describe(user.id, binding) if self._follower else {})
 
     def _learn(self, sip_user_id: int, bindings: list[Binding]) -> None:
         was_full = self._mirror.is_full
@@ -230,6 +249,7 @@ def _to_live(user: Device, binding: Binding) -> dict[str, Any]:
         "q": binding.q,
         "user_agent": binding.user_agent,
         "path": list(binding.path),
+        "behind_nat": binding.is_behind_nat,
         "registered_at": binding.registered_at,
         "expires_at": binding.expires_at,
         "worker": binding.worker_name,

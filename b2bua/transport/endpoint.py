@@ -208,6 +208,18 @@ class Endpoint(PoolUser):
         """Whether a flow's connection is open; a datagram has none."""
         return flow.connection != 0 and self._pool.is_open(flow.connection)
 
+    def keep_open(self, flow: Flow, silence: float) -> None:
+        """Keep the way to a peer open without a message: two line ends on UDP, else as the pool does it.
+
+        Args:
+            flow: The way.
+            silence: A connection that was used in so many seconds needs nothing.
+        """
+        if flow.transport != "udp":
+            self._pool.keep_open(flow.connection, silence)
+        elif (listener := self._udp.get(flow.listener)) is not None:
+            listener.send(b"\r\n\r\n", flow)
+
     def sent_by(self, flow: Flow) -> str:
         """`host:port` of ours as the flow's peer should see it."""
         key = (flow.listener, flow.host)

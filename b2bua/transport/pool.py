@@ -269,6 +269,22 @@ class ConnectionPool(ConnectionOwner):
             if interval and now - max(connection.used_at, connection.pinged_at) >= interval:
                 connection.ping()
 
+    def keep_open(self, number: int, silence: float) -> bool:
+        """Use a peer's connection that nobody has used for so long (s), so that neither a NAT nor we give it up.
+
+        WebSockets are pinged anyway. Not by a ping: a peer that never answers one would get no answers to its own.
+
+        Returns:
+            Whether it is open.
+        """
+        connection = self._connections.get(number)
+        if connection is None:
+            return False
+        is_websocket = connection.flow.transport in WEBSOCKETS
+        if not is_websocket and self._loop.time() - connection.used_at >= silence:
+            connection.keep_open()
+        return True
+
     # Sending
 
     def send(self, data: bytes, flow: Flow) -> str:

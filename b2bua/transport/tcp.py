@@ -346,6 +346,12 @@ class Connection(asyncio.Protocol):
             self.pinged_at = self._loop.time()
             self._send(self._framing.ping())
 
+    def keep_open(self) -> None:
+        """Send a line end, which asks for nothing (RFC 3261 §7.5), and count as used."""
+        if self.is_ready and not self.is_closed and not self._is_discarding:
+            self.used_at = self._loop.time()
+            self._send(b"\r\n")
+
     def _send(self, data: bytes) -> None:
         assert self._transport is not None
         if self._channel is None:

@@ -365,3 +365,38 @@ def test_bindings_stay_sound_when_requests_come_in_any_order(requests: list[tupl
         bindings = result.bindings
         assert len(set(contacts(bindings))) == len(bindings) <= CONTACTS_LIMIT
         assert all(0 < binding.expires_at - now <= 7200 for binding in bindings)
+
+
+class TestNAT:
+    @pytest.mark.parametrize(
+        ("contact", "sent_by", "is_behind"),
+        [
+            (f"sip:alice@{PHONE}:5062", PHONE, False),
+            (f"sip:alice@[::ffff:{PHONE}]:5062", PHONE, False),
+            (f"sip:alice@{PHONE}:5062", "phone.example.com", False),
+            ("sip:alice@192.168.1.7:5062", "192.168.1.7", True),
+            ("sip:alice@198.51.100.8:5062", PHONE, True),
+            ("sip:alice@phone.invalid", PHONE, True),
+            (f"sip:alice@{PHONE}:5062", "10.0.0.7", True),  # it knows its address outside, and shows it
+            (f"sip:alice@{PHONE}", PHONE, True),  # another port
+        ],
+    )
+    def test_telephone_is_behind_one_when_it_names_another_address(
+        self, contact: str, sent_by: str, is_behind: bool
+    ) -> None:
+        asked = registration(f"<{contact}>", Via=f"SIP/2.0/UDP {sent_by}:5062;branch=z9hG4bK1")
+        (binding,) = apply(asked, [], NOW).bindings
+        assert binding.is_behind_nat is is_behind
+        assert decode(encode([binding]))[0].is_behind_nat is is_behind
+
+    def test_port_says_nothing_when_it_came_on_a_connection(self) -> None:
+        request = register(f"<sip:alice@{PHONE}:5060>", Via=f"SIP/2.0/TCP {PHONE}:5060;branch=z9hG4bK1")
+        asked = read_registration(request, Flow("tcp", PHONE, 40000, 0, 3), PHONE, WORKER)
+        assert not apply(asked, [], NOW).bindings[0].is_behind_nat
+
+    def test_telephone_behind_a_proxy_is_the_proxys_to_keep(self) -> None:
+        request = register("<sip:alice@192.168.1.7>")
+        request.headers["via"].append("SIP/2.0/UDP 192.168.1.7:5060;branch=z9hG4bK1")
+        for source in (PHONE, "192.168.1.7"):
+            asked = read_registration(request, Flow("udp", PHONE, 5062), source, WORKER)
+            assert not apply(asked, [], NOW).bindings[0].is_behind_nat

@@ -590,6 +590,26 @@ class TestKeepAlive:
             transport.pool.send(b"second", Flow("tcp", "127.0.0.1", port, 2))
             assert await read(reader, 6) == b"second"
 
+    @on_both_loops
+    async def test_connection_of_a_peer_is_kept_open_when_it_is_silent(self) -> None:
+        async with listening() as transport:
+            reader, theirs = await transport.connect()
+            theirs.write(OPTIONS)
+            _, flow = await transport.next()
+            (connection,) = transport.pool._connections.values()
+            connection.used_at = asyncio.get_running_loop().time() - 13
+            assert transport.pool.keep_open(flow.connection, 14.0)
+            assert transport.pool.keep_open(flow.connection, 12.0)
+            assert transport.pool.keep_open(flow.connection, 12.0)  # it has just been used
+            transport.pool.send(b"message", flow)
+            assert await read(reader, 9) == b"\r\nmessage"
+            # Its own ping gets its answer, though it answered nothing.
+            theirs.write(b"\r\n\r\n")
+            assert await read(reader, 2) == b"\r\n"
+            await closed(theirs)
+            await end_of(reader)
+            assert not transport.pool.keep_open(99, 0.0)
+
 
 class TestClosing:
     @on_both_loops
