@@ -41,6 +41,7 @@ COMMANDS: Final = {
     "account": Entry("b2bua.cli.account", "Customers and resellers."),
     "device": Entry("b2bua.cli.device", "Source addresses and SIP users."),
     "registration": Entry("b2bua.cli.registration", "Registered SIP users: list and remove."),
+    "mailbox": Entry("b2bua.cli.mailbox", "Messages that wait for SIP users: report and list."),
     "carrier": Entry("b2bua.cli.carrier", "Carriers."),
     "gateway": Entry("b2bua.cli.gateway", "Gateways of carriers."),
     "tariff": Entry("b2bua.cli.tariff", "Tariffs, their ratecards and rates."),

@@ -9,6 +9,7 @@ METRICS: Final = {
     "softswitch_attempts_total": "Finished attempts by the code of their record",
     "softswitch_registrations": "Contacts of SIP users that this worker knows of",
     "softswitch_nat_keep_alives_total": "Messages that keep the way to a registered telephone open",
+    "softswitch_subscriptions": "Subscriptions of SIP users to their mailboxes",
     "softswitch_transactions": "SIP transactions, lingering ones included",
     "softswitch_dialogs": "Dialogs of answered calls, two each",
     "softswitch_timers": "Deadlines that calls, gateways and registrations wait for, those of transactions aside",

@@ -26,6 +26,7 @@ from b2bua.call.identity import new_call_id
 from b2bua.call.keep_alive import KeepAlive
 from b2bua.call.ladder import WAITING_LIMIT
 from b2bua.call.recovery import end_lost, record_lost
+from b2bua.call.subscriptions import Subscriptions
 from b2bua.control.messages import CALLS_LIMIT, REGISTRATIONS_LIMIT, ControlError, Message
 from b2bua.control.server import ControlServer, Verb
 from b2bua.hep.packet import Place
@@ -38,6 +39,7 @@ from b2bua.policy.decision import AUTHENTICATE
 from b2bua.policy.explain import InvalidQuestion, Question, explain
 from b2bua.policy.snapshot import Snapshot
 from b2bua.policy.store import SnapshotStore
+from b2bua.registrar.mailbox import MailboxStore
 from b2bua.registrar.service import Registrar
 from b2bua.registrar.store import BindingStore
 from b2bua.sip.digest import NonceMaker
@@ -118,6 +120,7 @@ class Worker:
         self._bans: BanService
         self._carrier_registrations: CarrierRegistrations
         self._keep_alive: KeepAlive
+        self._subscriptions: Subscriptions
 
     async def start(self) -> None:
         """Start every part; calls are accepted at the end of it."""
@@ -150,6 +153,7 @@ class Worker:
         spawn(self._housekeeping(), "housekeeping")
         spawn(self._load_registrations(), "registrations")
         spawn(self._keep_alive.run(), "keep-alive")
+        spawn(self._subscriptions.run(), "subscriptions")
         spawn(self._write_refusals(), "refusals")
         spawn(self._keep_lease(), "lease")
         spawn(self._write_traces(), "traces")
@@ -201,6 +205,8 @@ class Worker:
     def _attach_live(self, connection: LiveConnection) -> None:
         self._admission.attach(connection)
         self._bans.attach(connection)
+        if hasattr(self, "_subscriptions"):
+            self._subscriptions.attach()
 
     def _is_exempt(self, address: str) -> bool:
         """Whether a source is never banned: what has a device, a gateway, a registration or a call (§1.6)."""
@@ -241,6 +247,9 @@ class Worker:
         self._driver.registrar = self._registrar
         self._keep_alive = KeepAlive(self._endpoint, settings.sip, self._instance)
         self._registrar.follow(self._keep_alive)
+        self._driver.subscriptions = self._subscriptions = Subscriptions(
+            self._endpoint, MailboxStore(self._live), lambda: self._snapshots.current, settings.sip.user_agent
+        )
 
     def _open_hep(self) -> None:
         settings = self._settings
@@ -446,6 +455,7 @@ class Worker:
             ("softswitch_calls_received_total", {}, driver.counts["received"]),
             ("softswitch_registrations", {}, self._registrar.count),
             ("softswitch_nat_keep_alives_total", {}, self._keep_alive.sent),
+            ("softswitch_subscriptions", {}, self._subscriptions.count),
             ("softswitch_transactions", {}, transactions.count),
             ("softswitch_dialogs", {}, driver.dialogs),
             ("softswitch_timers", {}, self._endpoint.wheel.count),

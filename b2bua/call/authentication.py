@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
+from b2bua.policy.accounts import Device
 from b2bua.policy.snapshot import Snapshot
 from b2bua.sip.digest import Challenge, Credentials, NonceMaker, ha1
 from b2bua.sip.errors import ParseError
@@ -72,6 +73,19 @@ class Authenticator:
                 return self._challenge(snapshot, host, now, stale=True)
             return credentials.username
         return self._challenge(snapshot, host, now, stale=False)
+
+    def user_of(
+        self, request: Request, host: str, snapshot: Snapshot, now: float
+    ) -> Device | tuple[int, dict[str, str]]:
+        """The SIP user that the request's credentials prove, or status and headers of the answer that asks for them."""
+        proof = self.check(request, host, snapshot, now)
+        if not isinstance(proof, Challenge):
+            user = snapshot.users.get(proof)
+            assert user is not None  # proved over the same snapshot
+            return user
+        if request.method == "REGISTER":
+            return 401, {"www-authenticate": str(proof)}
+        return 407, {"proxy-authenticate": str(proof)}
 
     def _challenge(self, snapshot: Snapshot, host: str, now: float, *, stale: bool) -> Challenge:
         return Challenge(snapshot.realm, self._nonces.make(now, host), stale=stale)

@@ -30,6 +30,7 @@ from b2bua.call.ladder import Ladders
 from b2bua.call.leg import ALLOW, SDP, CalleeLeg, CallerLeg, Leg
 from b2bua.call.refusals import RefusalCounter
 from b2bua.call.session_timer import LEAST, TooShort, terms_as_uas
+from b2bua.call.subscriptions import Subscriptions
 from b2bua.call.transfer import REPLACES, Replaces
 from b2bua.live.admission import Admission
 from b2bua.live.connection import StoreAway
@@ -41,6 +42,7 @@ from b2bua.policy.routes import Gateway
 from b2bua.policy.snapshot import Snapshot
 from b2bua.registrar.bindings import Binding
 from b2bua.registrar.service import EXTENSIONS, Registrar
+from b2bua.registrar.subscription import EVENT
 from b2bua.sip.address import Address
 from b2bua.sip.digest import Challenge
 from b2bua.sip.errors import ParseError
@@ -118,6 +120,7 @@ class CallDriver(EndpointUser):
         self._turns: Counter[int] = Counter()
         self.bans: BanService | None = None
         self.registrar: Registrar | None = None
+        self.subscriptions: Subscriptions | None = None
         self.carrier_registrations: CarrierRegistrations | None = None
         self.session_timer = settings.sip.session_timer
         self._proxies = frozenset(settings.sip.trusted_proxies)
@@ -227,6 +230,8 @@ class CallDriver(EndpointUser):
         if not request.to_tag and self._is_unwelcome(request, event.flow):
             # Ends the server transaction without an answer.
             self.endpoint.transactions.transport_failed(transaction, "source is banned", now)
+        elif self.subscriptions is not None and self.subscriptions.takes(request):
+            self.subscriptions.receive(transaction, request, event.flow, self._proved_user)
         elif request.to_tag:
             self._in_dialog(transaction, request)
         elif request.method == "INVITE":
@@ -247,20 +252,22 @@ class CallDriver(EndpointUser):
     ) -> None:
         if unsupported := _required(request, EXTENSIONS):
             self._answer(transaction, request, 420, {"unsupported": unsupported})
-            return
+        elif (proved := self._proved_user(transaction, request, flow)) is not None:
+            answer = partial(self._answer, transaction, request)
+            registrar.handle(request, flow, *proved, time.time(), answer)
+
+    def _proved_user(self, transaction: ServerTransaction, request: Request, flow: Flow) -> tuple[str, Device] | None:
+        """Where a request comes from and the SIP user that it proves to be of; None: it has been challenged."""
         try:
             source = self._source_address(request, flow)
         except ParseError as error:
             self._answer(transaction, request, error.status_hint, {})
-            return
-        snapshot, epoch = self._snapshot(), time.time()
-        proof = self._authenticator.check(request, source, snapshot, epoch)
-        if isinstance(proof, Challenge):
-            self._answer(transaction, request, 401, {"www-authenticate": str(proof)})
-            return
-        user = snapshot.users.get(proof)
-        assert user is not None  # proved over the same snapshot
-        registrar.handle(request, flow, source, user, epoch, partial(self._answer, transaction, request))
+            return None
+        proved = self._authenticator.user_of(request, source, self._snapshot(), time.time())
+        if isinstance(proved, Device):
+            return source, proved
+        self._answer(transaction, request, *proved)
+        return None
 
     def _is_unwelcome(self, request: Request, flow: Flow) -> bool:
         """Whether a request comes from a scanner, or from a banned source behind a proxy of ours (§1.6)."""
@@ -305,7 +312,7 @@ class CallDriver(EndpointUser):
         if unsupported := _required(request):
             return 420, {"unsupported": unsupported}
         if request.method == "OPTIONS":
-            return 200, {"allow": ALLOW, "accept": SDP}
+            return 200, {"allow": ALLOW, "accept": SDP, "allow-events": EVENT}
         return 481, {}
 
     def _answer(self, transaction: ServerTransaction, request: Request, status: int, extra: dict[str, str]) -> None:

@@ -225,7 +225,12 @@ def _refusal(request: Request, source: str, device: Device) -> str:
     """Why this SIP user may not register so (§10.3, steps 4 and 5), or an empty string."""
     if Address.parse(request.headers["to"][0]).uri.number != device.username:
         return "address of record of another user"
-    if device.network and not network_contains(device.network, source):
+    return reason_to_refuse(device, source)
+
+
+def reason_to_refuse(device: Device, source: str = "") -> str:
+    """Why nothing is done for a SIP user at an address, where one is given; empty: it may have what it asks for."""
+    if source and device.network and not network_contains(device.network, source):
         return "ADDRESS_NOT_ALLOWED"
     if device.status != "active":
         return "DEVICE_INACTIVE"
