@@ -39,6 +39,7 @@ from b2bua.policy.decision import AUTHENTICATE
 from b2bua.policy.explain import InvalidQuestion, Question, explain
 from b2bua.policy.snapshot import Snapshot
 from b2bua.policy.store import SnapshotStore
+from b2bua.registrar.listing import Wanted
 from b2bua.registrar.mailbox import MailboxStore
 from b2bua.registrar.service import Registrar
 from b2bua.registrar.store import BindingStore
@@ -378,6 +379,7 @@ class Worker:
             "trace": self._trace,
             "registrations": self._registrations,
             "unregister": self._unregister,
+            "remove_registration": self._remove_registration,
             "metrics": self._metrics,
             "drain": self._start_draining,
             "explain": self._explain,
@@ -419,9 +421,16 @@ class Worker:
     def _trace(self, request: Message) -> Message:
         return {"trace": self._driver.ladders.find(str(request.get("name") or ""))}
 
-    def _registrations(self, request: Message) -> Message:
-        limit = min(int(request.get("limit") or 100), REGISTRATIONS_LIMIT)
-        return self._registrar.registrations(self._snapshots.current, request.get("account_ids"), limit)
+    async def _registrations(self, request: Message) -> Message:
+        return await self._registrar.registrations(self._snapshots.current, Wanted.read(request, REGISTRATIONS_LIMIT))
+
+    async def _remove_registration(self, request: Message) -> Message:
+        removed: asyncio.Future[int | StoreAway] = asyncio.get_running_loop().create_future()
+        self._registrar.remove(int(request["sip_user_id"]), str(request["contact"]), removed.set_result)
+        self._live.flush()
+        if isinstance(answer := await removed, StoreAway):
+            raise ControlError(f"registration cannot be removed: {answer}")
+        return {"removed": answer}
 
     def _unregister(self, request: Message) -> Message:
         return {"removed": self._registrar.forget(int(request["sip_user_id"]))}

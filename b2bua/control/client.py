@@ -78,12 +78,41 @@ class ControlClient:
         answers = await self.request_all("trace", name=name)
         return next((answer["trace"] for answer in answers if answer.get("trace") is not None), None)
 
-    async def registrations(self, account_ids: list[int] | None = None, limit: int = 100) -> tuple[int, list[Message]]:
-        """Registered contacts of SIP users of these accounts and those below (None: of all), and how many there are."""
-        answers = await self.request_all("registrations", account_ids=account_ids, limit=limit)
+    async def registrations(
+        self,
+        account_ids: list[int] | None = None,
+        limit: int = 100,
+        *,
+        search: str = "",
+        after: tuple[str, str] | None = None,
+        before: tuple[str, str] | None = None,
+    ) -> tuple[int, list[Message]]:
+        """Registered contacts, in the order of name and contact, and how many match.
+
+        Args:
+            account_ids: Only of SIP users of these accounts and of those below them; None: of all.
+            limit: Most that are returned.
+            search: Only those that have this text in their name, account, contact, source or software.
+            after: Those after this name and contact.
+            before: The last ones before this name and contact.
+        """
+        answers = await self.request_all(
+            "registrations", account_ids=account_ids, limit=limit, search=search, after=after, before=before
+        )
         found = [each for answer in answers for each in answer["registrations"]]
         found.sort(key=lambda each: (each["username"], each["contact"]))
-        return sum(answer["total"] for answer in answers), found[:limit]
+        return sum(answer["total"] for answer in answers), found[:limit] if before is None else found[-limit:]
+
+    async def remove_registration(self, sip_user_id: int, contact: str) -> int:
+        """Remove a contact of a SIP user, and return how many were: 1, or 0 where it was not registered any more.
+
+        Raises:
+            ControlError: no worker could do it.
+        """
+        answers = await self.request_all("remove_registration", sip_user_id=sip_user_id, contact=contact)
+        if not answers:
+            raise ControlError("no SIP worker could remove the registration")
+        return sum(answer["removed"] for answer in answers)
 
     async def explain(self, **question: object) -> Message:
         """Ask the first worker that answers what would become of a call; `messages` lists what it takes and gives.

@@ -10,7 +10,8 @@ Verbs of a SIP worker:
     hangup    call_id                           -> ended: 0 or 1
     hangup    account_id                        -> ended: how many
     trace     name                              -> trace: {call_id, received_at, messages} or null
-    registrations  account_ids?, limit?         -> total, registrations: [registration, …]  (by name)
+    registrations  account_ids?, limit?, …      -> total, registrations: [registration, …]  (by name)
+    remove_registration  sip_user_id, contact   -> removed: 0 or 1
     unregister     sip_user_id                  -> removed: how many contacts the worker forgot
     carrier_registrations                       -> worker, registrations: [carrier registration, …]  (by gateway)
     metrics                                     -> samples: [[name, {label: value}, number], …]
@@ -47,7 +48,13 @@ messages are.
 
 A registration is an object with: username, sip_user_id, account (code), account_id, contact (URI), source (host and
 port), transport, q, user_agent, path ([route]), registered_at, expires_at (seconds since 1970, UTC), worker (that the
-REGISTER came to: each worker lists its own). `unregister` is for whoever has removed contacts from the live store.
+REGISTER came to: each worker lists its own), behind_nat, keep_alive (what keeps the way to it open: `options`, `crlf`,
+`ping`, or empty), last_seen (when it answered last; seconds since 1970, null: never), unanswered (OPTIONS in a row).
+`search` narrows the list to what has a text in its username, account, contact, source or user_agent; `after` or
+`before`, a pair of username and contact, is where it goes on or ends; total is of what matches.
+
+`unregister` is for whoever has removed contacts from the live store. `remove_registration` removes one from there, and
+has to be said to every worker, since each remembers where registrations came from.
 
 A carrier registration, ours at a gateway, is an object with: gateway (name), gateway_id, user, state (`registered`,
 `trying`, `failed`, or `elsewhere`: another worker has it), registered_until and next_at (seconds since 1970, UTC, or

@@ -1,7 +1,7 @@
 """The control socket of a worker: answers requests of the command line, the supervisor and the panel."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import orjson
@@ -11,8 +11,8 @@ from b2bua.control.messages import SIZE_LIMIT, ControlError, Message
 
 log = structlog.get_logger()
 
-Verb = Callable[[Message], Message]
-"""Takes a request, returns its answer without `ok`; raises ControlError for a refusal."""
+Verb = Callable[[Message], Message | Awaitable[Message]]
+"""Takes a request, returns its answer without `ok`, at once or later; raises ControlError for a refusal."""
 
 
 class ControlServer:
@@ -44,21 +44,22 @@ class ControlServer:
         try:
             async with asyncio.timeout(30.0):
                 while line := await reader.readline():
-                    writer.write(orjson.dumps(self._answer(line)) + b"\n")
+                    writer.write(orjson.dumps(await self._answer(line)) + b"\n")
                     await writer.drain()
         except (TimeoutError, OSError, ValueError):
             pass  # the other side went away, is silent, or sent a line without an end
         finally:
             writer.close()
 
-    def _answer(self, line: bytes) -> Message:
+    async def _answer(self, line: bytes) -> Message:
         try:
             request = orjson.loads(line)
             verb = self._verbs[request["verb"]]
         except (ValueError, KeyError, TypeError):
             return {"ok": False, "error": f"unknown request; verbs are {', '.join(self._verbs)}"}
         try:
-            return {"ok": True, **verb(request)}
+            answer = verb(request)
+            return {"ok": True, **(answer if isinstance(answer, dict) else await answer)}
         except ControlError as error:
             return {"ok": False, "error": str(error)}
         except Exception:

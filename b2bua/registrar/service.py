@@ -1,7 +1,7 @@
 """The registrar: answers REGISTER and knows where SIP users are (RFC 3261 §10.3, docs/behaviour.md §1.3)."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any, Final, Protocol
@@ -23,8 +23,8 @@ from b2bua.registrar.bindings import (
     format_contacts,
     live,
     read_registration,
-    source_of,
 )
+from b2bua.registrar.listing import Wanted, list_registrations
 from b2bua.registrar.mirror import Mirror
 from b2bua.registrar.store import BindingStore, read_bindings
 from b2bua.sip.address import Address
@@ -187,32 +187,59 @@ class Registrar:
         self._mirror.update(sip_user_id, (), time.time())
         return before - self._mirror.count
 
+    def remove(
+        self, sip_user_id: int, contact: str, answered: Callable[[int | StoreAway], None], attempts: int = _ATTEMPTS
+    ) -> None:
+        """Remove a contact of a SIP user, wherever it came to, and learn which others it has.
+
+        Args:
+            sip_user_id: Whose.
+            contact: URI as it is listed.
+            answered: Gets how many were removed, 0 or 1.
+            attempts: How often it is tried while others change the same SIP user's bindings.
+        """
+
+        def read(value: bytes | StoreAway) -> None:
+            if isinstance(value, StoreAway) or not attempts:
+                answered(value if isinstance(value, StoreAway) else StoreAway("others change the registration"))
+                return
+            before = live(read_bindings(value), time.time())
+            after = [binding for binding in before if binding.contact != contact]
+            if len(after) == len(before):
+                self._learn(sip_user_id, before)
+                answered(0)
+            else:
+                self._store.replace(sip_user_id, value, after, lambda reply: replaced(after, reply))
+
+        def replaced(after: list[Binding], reply: bytes | StoreAway | None) -> None:
+            if reply is None:
+                log.info("registration removed", sip_user_id=sip_user_id, contact=contact)
+                self._learn(sip_user_id, after)
+                answered(1)
+            elif isinstance(reply, StoreAway):
+                answered(reply)
+            else:
+                self.remove(sip_user_id, contact, answered, attempts - 1)  # somebody else was quicker: look again
+
+        self._store.read(sip_user_id, read)
+
     @property
     def count(self) -> int:
         """Bindings that are known."""
         return self._mirror.count
 
-    def registrations(self, snapshot: Snapshot, account_ids: Iterable[int] | None, limit: int) -> dict[str, Any]:
+    async def registrations(self, snapshot: Snapshot, wanted: Wanted) -> dict[str, Any]:
         """What came to this worker and lives, as the control interface shows it.
 
         Args:
             snapshot: The configuration, for names.
-            account_ids: Only SIP users of these accounts and of those below them; None: all.
-            limit: Most in the answer.
+            wanted: Which of them.
         """
-        wanted = None if account_ids is None else set(account_ids)
-        chosen = [
-            (user, binding)
-            for sip_user_id, binding in self._mirror.bindings(time.time())
-            if binding.worker_name == self._name
-            and (user := snapshot.users.get_by_id(sip_user_id)) is not None
-            and (wanted is None or any(account.id in wanted for account in user.account.chain))
-        ]
-        chosen.sort(key=lambda pair: (pair[0].username, pair[1].contact))
-        return {"total": len(chosen), "registrations": [self._to_live(*pair) for pair in chosen[:limit]]}
+        ours = [pair for pair in self._mirror.bindings(time.time()) if pair[1].worker_name == self._name]
+        return await list_registrations(ours, snapshot, wanted, self._describe)
 
-    def _to_live(self, user: Device, binding: Binding) -> dict[str, Any]:
-        return _to_live(user, binding) | (self._follower.describe(user.id, binding) if self._follower else {})
+    def _describe(self, sip_user_id: int, binding: Binding) -> dict[str, Any]:
+        return self._follower.describe(sip_user_id, binding) if self._follower else {}
 
     def _learn(self, sip_user_id: int, bindings: list[Binding]) -> None:
         was_full = self._mirror.is_full
@@ -240,22 +267,3 @@ def reason_to_refuse(device: Device, source: str = "") -> str:
 
 def _option_tags(headers: Headers, name: str) -> set[str]:
     return {tag.lower() for value in headers.get(name, ()) for tag in split_outside_quotes(value, ",")}
-
-
-def _to_live(user: Device, binding: Binding) -> dict[str, Any]:
-    return {
-        "username": user.username,
-        "sip_user_id": user.id,
-        "account": user.account.code,
-        "account_id": user.account.id,
-        "contact": binding.contact,
-        "source": source_of(binding),
-        "transport": binding.transport,
-        "q": binding.q,
-        "user_agent": binding.user_agent,
-        "path": list(binding.path),
-        "behind_nat": binding.is_behind_nat,
-        "registered_at": binding.registered_at,
-        "expires_at": binding.expires_at,
-        "worker": binding.worker_name,
-    }

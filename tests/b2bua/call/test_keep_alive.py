@@ -12,6 +12,7 @@ import pytest
 
 from b2bua.call.keep_alive import AT_ONCE, SLOTS, KeepAlive
 from b2bua.registrar.bindings import Binding
+from b2bua.registrar.listing import Wanted
 from b2bua.registrar.service import Registrar
 from b2bua.registrar.store import BindingStore
 from b2bua.sip.events import Event as SIPEvent
@@ -221,7 +222,7 @@ class TestWhose:
         registrar.follow(kept.keep_alive)
         registrar._learn(9, [hidden(expires_at=kept.rig.wire.time_of_day() + 3 * INTERVAL)])
         assert kept.keep_alive.count == 1
-        (row,) = registrar.registrations(kept.rig.snapshot, None, 10)["registrations"]
+        (row,) = (await registrar.registrations(kept.rig.snapshot, Wanted()))["registrations"]
         assert (row["behind_nat"], row["keep_alive"], row["last_seen"], row["unanswered"]) == (True, "options", None, 0)
         kept.wait(5 * INTERVAL)
         assert kept.options() in (2, 3)

@@ -26,7 +26,24 @@ class Worker:
         self.asked: list[Message] = []
 
     def verbs(self) -> dict[str, Callable[[Message], Message]]:
-        return {"ping": self._ping, "calls": self._calls, "hangup": self._hang_up, "trace": self._trace}
+        return {
+            "ping": self._ping,
+            "calls": self._calls,
+            "hangup": self._hang_up,
+            "trace": self._trace,
+            "registrations": self._registrations,
+            "remove_registration": self._remove_registration,
+        }
+
+    def _registrations(self, request: Message) -> Message:
+        self.asked.append(request)
+        rows = [{"username": call["call_id"], "contact": "c"} for call in self.calls]
+        return {"total": len(rows), "registrations": rows}
+
+    def _remove_registration(self, request: Message) -> Message:
+        if request["contact"] == "refused":
+            raise ControlError("no")
+        return {"removed": sum(call["call_id"] == request["contact"] for call in self.calls)}
 
     def _trace(self, request: Message) -> Message:
         known = [call for call in self.calls if call["call_id"] == request["name"]]
@@ -190,3 +207,25 @@ class TestSeveralWorkers:
         assert [len(one.calls), len(other.calls)] == [1, 0]
         asked: Any = one.asked[0]
         assert asked == {"verb": "hangup", "call_id": "b", "account_id": None}
+
+
+class TestRegistrations:
+    @on_loop
+    async def test_client_puts_the_lists_of_all_workers_in_order(self, sockets: Path) -> None:
+        one = Worker(live_call("b", 1.0), live_call("d", 2.0))
+        other = Worker(live_call("a", 3.0), live_call("c", 4.0))
+        async with running(sockets, sip_1=one, sip_2=other) as client:
+            total, rows = await client.registrations([2], 3, search="x", after=("a", "c"))
+            assert (total, [row["username"] for row in rows]) == (4, ["a", "b", "c"])
+            _, rows = await client.registrations(limit=3, before=("x", "c"))
+            assert [row["username"] for row in rows] == ["b", "c", "d"]
+        asked = one.asked[0]
+        assert asked == {**asked, "account_ids": [2], "limit": 3, "search": "x", "after": ["a", "c"], "before": None}
+
+    @on_loop
+    async def test_client_tells_every_worker_to_remove_one(self, sockets: Path) -> None:
+        async with running(sockets, sip_1=Worker(live_call("a", 1.0)), sip_2=Worker()) as client:
+            assert await client.remove_registration(9, "a") == 1
+            assert await client.remove_registration(9, "b") == 0
+            with pytest.raises(ControlError, match="could remove"):
+                await client.remove_registration(9, "refused")

@@ -26,6 +26,13 @@ def refuse(_: Message) -> Message:
     raise ControlError("hangup takes either call_id or account_id")
 
 
+async def think(request: Message) -> Message:
+    await asyncio.sleep(0)
+    if request.get("refuses"):
+        raise ControlError("thought better of it")
+    return {"thought": True}
+
+
 def break_down(_: Message) -> Message:
     raise ZeroDivisionError("a fault of ours")
 
@@ -33,7 +40,7 @@ def break_down(_: Message) -> Message:
 @asynccontextmanager
 async def serving(directory: Path) -> AsyncIterator[Path]:
     path = directory / "sip-1.sock"
-    server = ControlServer(path, {"ping": ping, "hangup": refuse, "break": break_down})
+    server = ControlServer(path, {"ping": ping, "hangup": refuse, "break": break_down, "think": think})
     await server.open()
     try:
         yield path
@@ -71,7 +78,7 @@ async def test_server_answers_each_line_when_several_come_over_one_connection(so
 async def test_server_names_its_verbs_when_it_does_not_understand(sockets: Path, line: bytes) -> None:
     async with serving(sockets) as path:
         answers = await exchange(path, line, b'{"verb": "ping"}\n')
-    assert answers[0] == {"ok": False, "error": "unknown request; verbs are ping, hangup, break"}
+    assert answers[0] == {"ok": False, "error": "unknown request; verbs are ping, hangup, break, think"}
     assert answers[1]["ok"]
 
 
@@ -80,6 +87,14 @@ async def test_server_says_why_when_a_verb_refuses(sockets: Path) -> None:
     async with serving(sockets) as path:
         (answer,) = await exchange(path, b'{"verb": "hangup"}\n')
     assert answer == {"ok": False, "error": "hangup takes either call_id or account_id"}
+
+
+@on_loop
+async def test_server_waits_for_a_verb_that_takes_its_time(sockets: Path) -> None:
+    async with serving(sockets) as path:
+        answer, refused = await exchange(path, b'{"verb": "think"}\n', b'{"verb": "think", "refuses": 1}\n')
+    assert answer == {"ok": True, "thought": True}
+    assert refused == {"ok": False, "error": "thought better of it"}
 
 
 @on_loop

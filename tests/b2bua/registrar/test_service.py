@@ -13,10 +13,12 @@ from b2bua.policy.accounts import Device
 from b2bua.policy.snapshot import Snapshot
 from b2bua.registrar import mirror, service
 from b2bua.registrar.bindings import Binding, bindings_key, decode, encode
+from b2bua.registrar.listing import Wanted
 from b2bua.registrar.service import Registrar
 from b2bua.registrar.store import BindingStore
 from b2bua.sip.flow import Flow
 from b2bua.sip.message import Request
+from b2bua.tasks import spawn
 from tests.support.live import PATIENCE, connection_to, store_at
 from tests.support.policy import make_account, make_device
 from tests.support.registrations import CONTACT, PHONE, make_binding, register
@@ -70,6 +72,14 @@ class Worker:
         """Where a SIP user is found."""
         answer: asyncio.Future[list[Binding] | StoreAway] = asyncio.get_running_loop().create_future()
         self.registrar.find(user, answer.set_result)
+        self.connection.flush()
+        async with asyncio.timeout(PATIENCE):
+            return await answer
+
+    async def remove(self, contact: str, user: int = 9) -> int | StoreAway:
+        """Remove a contact; returns how many were."""
+        answer: asyncio.Future[int | StoreAway] = asyncio.get_running_loop().create_future()
+        self.registrar.remove(user, contact, answer.set_result)
         self.connection.flush()
         async with asyncio.timeout(PATIENCE):
             return await answer
@@ -326,7 +336,7 @@ class TestKnown:
                 await one.register(register("<sip:alice@h2>;q=0.5", User_Agent="Phone"), user)
                 await one.register(register("<sip:alice@h1>", call_id="r2"), user)
                 await two.register(register("<sip:alice@h3>", call_id="r3"), user)
-                listed = one.registrar.registrations(snapshot, None, 10)
+                listed = await one.registrar.registrations(snapshot, Wanted())
                 assert listed["total"] == 2
                 first, second = listed["registrations"]
                 assert (first["contact"], second["contact"]) == ("sip:alice@h1", "sip:alice@h2")
@@ -334,10 +344,46 @@ class TestKnown:
                 assert (second["account"], second["account_id"]) == ("CUST0001", 1)
                 assert (second["source"], second["transport"], second["q"]) == (f"{PHONE}:5062", "udp", 0.5)
                 assert (second["user_agent"], second["worker"]) == ("Phone", "sip-1")
-                assert one.registrar.registrations(snapshot, [10], 1) == {"total": 2, "registrations": [first]}
-                assert one.registrar.registrations(snapshot, [2], 10) == {"total": 0, "registrations": []}
-                assert one.registrar.registrations(Snapshot(), None, 10)["total"] == 0
-                assert two.registrar.registrations(snapshot, None, 10)["total"] == 1
+                assert (await one.registrar.registrations(Snapshot(), Wanted()))["total"] == 0
+                assert (await two.registrar.registrations(snapshot, Wanted()))["total"] == 1
+
+        run(main())
+
+
+class TestRemove:
+    def test_one_contact_is_removed_wherever_it_came_to(self, run: Run, live_url: str) -> None:
+        async def main() -> None:
+            async with worker_at(live_url) as one, worker_at(live_url, "sip-2:b") as two:
+                await one.register(register(f"<{CONTACT}>", "<sip:alice@h2>"))
+                assert await two.remove("sip:alice@h2") == 1
+                assert await one.contacts() == [CONTACT]
+                assert await one.remove("sip:alice@h2") == 0
+                assert await two.remove(CONTACT) == 1
+                # The other worker remembers it until it is told too.
+                assert one.registrar.has_source(PHONE)
+                assert await one.remove(CONTACT) == 0
+                assert not one.registrar.has_source(PHONE)
+                with store_at(live_url) as store:
+                    assert store.keys("bindings:*") == []
+
+        run(main())
+
+    def test_contact_that_somebody_refreshes_meanwhile_is_removed_all_the_same(self, run: Run, live_url: str) -> None:
+        async def main() -> None:
+            async with worker_at(live_url) as worker:
+                await worker.register(register("<sip:alice@h1>"))
+                removing = spawn(worker.remove("sip:alice@h1"), "remove")
+                await worker.register(register("<sip:alice@h2>", call_id="r2"))
+                assert await removing == 1
+                assert await worker.contacts() == ["sip:alice@h2"]
+
+        run(main())
+
+    def test_nothing_is_removed_when_the_store_is_away(self, run: Run, live_url: str) -> None:
+        async def main() -> None:
+            async with worker_at(live_url) as worker:
+                worker.connection.is_up = False
+                assert isinstance(await worker.remove(CONTACT), StoreAway)
 
         run(main())
 
