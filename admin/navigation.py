@@ -40,6 +40,7 @@ GROUPS: Final = (
         ),
     ),
     Group("Accounts", (Entry("Customers", "users", "customer.list", Permission.CUSTOMERS_READ),)),
+    Group("System", (Entry("Registrations", "phone", "registration.list", Permission.REGISTRATIONS_READ),)),
 )
 
 

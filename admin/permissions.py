@@ -21,6 +21,8 @@ class Permission(StrEnum):
     CARRIERS_READ = "carriers.read"
     """Names, addresses and messages of the carrier's side."""
     CARRIER_COST_READ = "carrier_cost.read"
+    REGISTRATIONS_READ = "registrations.read"
+    REGISTRATIONS_REMOVE = "registrations.remove"
     SYSTEM_READ = "system.read"
     """Health of the switch itself."""
 
@@ -32,9 +34,12 @@ _EVERYBODY: Final = frozenset(
     {Permission.PUBLIC, Permission.SIGNED_IN, Permission.OVERVIEW, Permission.CALLS_READ, Permission.RECORDS_READ}
 )
 
+_REGISTRATIONS: Final = frozenset({Permission.REGISTRATIONS_READ, Permission.REGISTRATIONS_REMOVE})
+
 ROLE_PERMISSIONS: Final[dict[str, frozenset[Permission]]] = {
     "administrator": frozenset(Permission),
     "support": _EVERYBODY
+    | _REGISTRATIONS
     | {Permission.CUSTOMERS_READ, Permission.CALLS_HANG_UP, Permission.CARRIERS_READ, Permission.SYSTEM_READ},
     "accounts": _EVERYBODY
     | {
@@ -44,7 +49,9 @@ ROLE_PERMISSIONS: Final[dict[str, frozenset[Permission]]] = {
         Permission.CARRIER_COST_READ,
         Permission.SYSTEM_READ,
     },
-    "reseller": _EVERYBODY | {Permission.CUSTOMERS_READ, Permission.CALLS_HANG_UP, Permission.MONEY_READ},
+    "reseller": _EVERYBODY
+    | _REGISTRATIONS
+    | {Permission.CUSTOMERS_READ, Permission.CALLS_HANG_UP, Permission.MONEY_READ},
     "customer": _EVERYBODY | {Permission.MONEY_READ},
 }
 """Permissions of each role; a role that is not here has none."""

@@ -10,7 +10,18 @@ from typing import Final
 from aiohttp import web
 
 from admin.permissions import Permission
-from admin.views import call_records, customers, find, live_calls, monitoring, overview, password, session, theme
+from admin.views import (
+    call_records,
+    customers,
+    find,
+    live_calls,
+    monitoring,
+    overview,
+    password,
+    registrations,
+    session,
+    theme,
+)
 
 View = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -44,6 +55,14 @@ ROUTES: Final = (
     Route("record.list", "GET", "/call-records", call_records.show_list, Permission.RECORDS_READ),
     Route(
         "record.detail", "GET", "/call-records/{call_id}/{attempt}", call_records.show_detail, Permission.RECORDS_READ
+    ),
+    Route("registration.list", "GET", "/registrations", registrations.show_list, Permission.REGISTRATIONS_READ),
+    Route(
+        "registration.remove",
+        "POST",
+        "/registrations/{sip_user_id}/remove",
+        registrations.remove,
+        Permission.REGISTRATIONS_REMOVE,
     ),
     Route("customer.list", "GET", "/customers", customers.show_list, Permission.CUSTOMERS_READ),
 )

@@ -15,8 +15,12 @@ class Worker:
         self.name = name
         self.path = directory / f"{name}.sock"
         self.calls: list[dict[str, Any]] = []
+        self.registrations: list[tuple[list[int], dict[str, Any]]] = []
+        """With the chain of the account."""
         self.live_up = True
         self.samples: list[list[Any]] = []
+        self.refused: set[str] = set()
+        """Verbs that it cannot do."""
         self.requests: list[dict[str, Any]] = []
         self._server: asyncio.Server | None = None
 
@@ -52,10 +56,36 @@ class Worker:
         self.calls.append(call)
         return call
 
+    def add_registration(self, username: str, chain: list[int], **changed: Any) -> dict[str, Any]:
+        now = time.time()
+        row = {
+            "username": username,
+            "sip_user_id": len(self.registrations) + 1,
+            "account": "CUST0001",
+            "account_id": chain[0],
+            "contact": f"sip:{username}@192.168.1.7:5060",
+            "source": "203.0.113.7:40123",
+            "transport": "udp",
+            "q": 1.0,
+            "user_agent": "Desk 3000",
+            "path": [],
+            "behind_nat": True,
+            "registered_at": now - 60,
+            "expires_at": now + 540,
+            "worker": self.name,
+            "keep_alive": "options",
+            "last_seen": now - 5,
+            "unanswered": 0,
+            **changed,
+        }
+        self.registrations.append((chain, row))
+        return row
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = orjson.loads(await reader.readline())
         self.requests.append(request)
-        writer.write(orjson.dumps({"ok": True, **self._answer(request)}) + b"\n")
+        answer = {"ok": False, "error": "no"} if request["verb"] in self.refused else self._answer(request)
+        writer.write(orjson.dumps({"ok": True, **answer}) + b"\n")
         await writer.drain()
         writer.close()
 
@@ -77,5 +107,26 @@ class Worker:
             ended = len(self.calls) - len(kept)
             self.calls[:] = kept
             return {"ended": ended}
+        if request["verb"] == "registrations":
+            return self._list_registrations(request)
+        if request["verb"] == "remove_registration":
+            return {"removed": self._remove_registration(request["contact"])}
         assert request["verb"] == "metrics"
         return {"samples": self.samples}
+
+    def _remove_registration(self, contact: str) -> int:
+        kept = [(chain, row) for chain, row in self.registrations if row["contact"] != contact]
+        removed = len(self.registrations) - len(kept)
+        self.registrations[:] = kept
+        return removed
+
+    def _list_registrations(self, request: dict[str, Any]) -> dict[str, Any]:
+        ids, after, before = request["account_ids"], request["after"], request["before"]
+        rows = [row for chain, row in self.registrations if ids is None or set(ids) & set(chain)]
+        rows = [row for row in rows if request["search"] in f"{row['username']} {row['contact']} {row['source']}"]
+        rows.sort(key=lambda row: (row["username"], row["contact"]))
+        total = len(rows)
+        rows = [row for row in rows if not after or [row["username"], row["contact"]] > after]
+        if before:
+            rows = [row for row in rows if [row["username"], row["contact"]] < before][-request["limit"] :]
+        return {"total": total, "registrations": rows[: request["limit"]]}
