@@ -9,7 +9,8 @@ from tests.support.switch import Switch, running_switch, wait_until
 
 @pytest.fixture(scope="package")
 def _switch() -> Iterator[Switch]:
-    with running_switch() as switch:
+    # Telephones need not be waited for as long as by default.
+    with running_switch(SOFTSWITCH_SIP__NAT_KEEP_ALIVE="1") as switch:
         yield switch
 
 
