@@ -317,8 +317,8 @@ class TestRefusedRequests:
         assert run(exchange(switch, request("CANCEL"))).status == 481
 
     def test_extension_is_refused_with_420_when_required(self, switch: Switch, run: Run) -> None:
-        response = run(exchange(switch, request("INVITE", extra="Require: 100rel\r\n")))
-        assert (response.status, response.headers.first("unsupported")) == (420, "100rel")
+        response = run(exchange(switch, request("INVITE", extra="Require: precondition\r\n")))
+        assert (response.status, response.headers.first("unsupported")) == (420, "precondition")
 
     def test_request_is_refused_with_400_when_its_cseq_names_another_method(self, switch: Switch, run: Run) -> None:
         text = request("OPTIONS").replace("CSeq: 1 OPTIONS", "CSeq: 1 INVITE")
