@@ -25,7 +25,7 @@ from b2bua.sip.transactions import ClientTransaction, ServerTransaction
 from b2bua.sip.uri import URI
 from b2bua.transport.endpoint import Endpoint, TimerOwner, new_token
 
-ALLOW: Final = "INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, REFER"
+ALLOW: Final = "INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, REFER, SUBSCRIBE, NOTIFY"
 SDP: Final = "application/sdp"
 
 _FORKS_LIMIT: Final = 20
