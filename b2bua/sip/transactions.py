@@ -30,6 +30,9 @@ from b2bua.sip.via import MAGIC_COOKIE, Via
 TRANSACTION_LIMIT: Final = 400_000
 """Most transactions at once, lingering ones included; requests beyond it are dropped, and the peer tries again."""
 
+LARGE: Final = 1300
+"""Bytes of a request above which it goes by TCP where the peer takes that (RFC 3261 §18.1.1)."""
+
 _OWN_LIMIT: Final = 1000
 
 Key = tuple[str, str, str]
@@ -59,7 +62,12 @@ class Transaction:
 class ClientTransaction(Transaction):
     """A request of ours."""
 
-    __slots__ = ()
+    __slots__ = ("smaller",)
+
+    def __init__(self, table: Table, key: Key, request: Request, flow: Flow) -> None:
+        super().__init__(table, key, request, flow)
+        self.smaller: Flow | None = None
+        """The way to try where that of large requests fails; None: there is no other."""
 
 
 class ServerTransaction(Transaction):
@@ -205,14 +213,21 @@ class TransactionLayer:
 
     def send_stateless(self, request: Request, flow: Flow) -> bytes:
         """Send a request without a transaction (the ACK of a 2xx) and return its bytes for repetition."""
-        self._add_via(request, flow, MAGIC_COOKIE + self._new_branch())
+        branch = MAGIC_COOKIE + self._new_branch()
+        self._add_via(request, flow, branch)
         data = request.to_bytes()
+        if flow.large is not None and len(data) > LARGE:
+            flow = flow.large
+            self._add_via(request, flow, branch)
+            data = request.to_bytes()
         self._outgoing.append((flow, data, None))
         return data
 
     def send_again(self, data: bytes, flow: Flow) -> None:
         """Send bytes that were sent before: an ACK or a 2xx that may have been lost."""
         self.retransmitted += 1
+        if flow.large is not None and len(data) > LARGE:
+            flow = flow.large
         self._outgoing.append((flow, data, None))
 
     def send_response(self, transaction: ServerTransaction, response: Response, now: float) -> None:
@@ -247,6 +262,9 @@ class TransactionLayer:
     def transport_failed(self, transaction: Transaction, reason: str, now: float) -> None:
         """A message of this transaction could not be sent."""
         self._now = now
+        if type(transaction) is ClientTransaction and transaction.smaller is not None and transaction.state == 0:
+            self._send_small(transaction, transaction.smaller)
+            return
         self._failure = reason
         self._drive(transaction, Input.TRANSPORT_ERROR, None)
 
@@ -337,13 +355,34 @@ class TransactionLayer:
     def _start_client(self, request: Request, flow: Flow, branch: str, user: object) -> ClientTransaction:
         is_invite = request.method == "INVITE"
         table = invite_client.TRANSITIONS if is_invite else non_invite_client.TRANSITIONS
+        self._add_via(request, flow, branch)
+        smaller = None
+        if flow.large is not None and len(request.to_bytes()) > LARGE:
+            smaller, flow = flow, flow.large
+            self._add_via(request, flow, branch)
         key = (branch, self._own_sent_by(flow), request.method)
         transaction = ClientTransaction(table, key, request, flow)
         transaction.user = user
-        self._add_via(request, flow, branch)
+        transaction.smaller = smaller
         self._clients[key] = transaction
         self._drive(transaction, Input.SEND_REQUEST, request)
         return transaction
+
+    def _send_small(self, transaction: ClientTransaction, flow: Flow) -> None:
+        """Send a large request by UDP all the same: the peer cannot be reached by TCP (§18.1.1)."""
+        request = transaction.request
+        assert request is not None  # it has no answer yet
+        branch = transaction.key[0]
+        self._clients.pop(transaction.key, None)
+        transaction.smaller, transaction.flow = None, flow
+        transaction.key = (branch, self._own_sent_by(flow), request.method)
+        self._clients[transaction.key] = transaction
+        self._add_via(request, flow, branch)
+        if not transaction.sent:
+            return  # nobody wants its answer any more
+        transaction.sent = request.to_bytes()
+        self._outgoing.append((flow, transaction.sent, transaction))
+        self._start_retransmit(transaction, Action.START_A if request.method == "INVITE" else Action.START_E)
 
     def _own_sent_by(self, flow: Flow) -> str:
         """What `Via.sent_by` gives for a Via of ours."""

@@ -5,10 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from b2bua.sip import transactions
-from b2bua.sip.events import AckReceived, CancelReceived, Event, RequestReceived, ResponseReceived
+from b2bua.sip.events import AckReceived, CancelReceived, Event, RequestReceived, ResponseReceived, TransportFailed
 from b2bua.sip.flow import Flow
 from b2bua.sip.headers import Headers
-from b2bua.sip.message import Response, parse_message
+from b2bua.sip.message import Request, Response, parse_message
 from b2bua.sip.stream import StreamBroken, StreamParser
 from b2bua.sip.timers import Timing
 from b2bua.sip.transactions import ServerTransaction, TransactionLayer
@@ -587,3 +587,89 @@ class TestRobustness:
         (invite,) = received(switch.take_events())
         switch.answer(invite, 183)
         assert all(parse_message(sent.data) for sent in switch.take_sent())
+
+
+class TestLarge:
+    """RFC 3261 §18.1.1: a request above 1,300 bytes goes by TCP where the peer takes that, else by UDP after all."""
+
+    WAYS = Flow("udp", PEER, 5060, large=Flow("tcp", PEER, 5060, 1))
+
+    def of_size(self, size: int, method: str = "INVITE") -> Request:
+        """A request of ours that has so many bytes with its Via."""
+        probe = Switch()
+        probe.send(our_request(method))
+        missing = size - len(probe.take_sent()[0].data) - len("Subject: \r\n")
+        return our_request(method, extra=Headers({"subject": ["x" * missing]}))
+
+    @pytest.mark.parametrize(("size", "transport"), [(1300, "udp"), (1301, "tcp"), (5000, "tcp")])
+    def test_size_decides_on_the_way_and_the_via_names_it(self, size: int, transport: str) -> None:
+        switch = Switch()
+        transaction = switch.send(self.of_size(size), self.WAYS)
+        (sent,) = switch.take_sent()
+        assert (len(sent.data), sent.flow.transport, transaction.flow) == (size, transport, sent.flow)
+        assert sent.request.headers["via"][0].startswith(f"SIP/2.0/{transport.upper()} ")
+        assert len(sent.request.headers["via"]) == 1
+
+    def test_large_request_goes_by_udp_when_the_peer_takes_no_tcp(self) -> None:
+        switch = Switch()
+        switch.send(self.of_size(5000), UDP)
+        assert switch.take_sent()[0].flow is UDP
+
+    @pytest.mark.parametrize("method", ["INVITE", "OPTIONS"])
+    def test_request_goes_by_udp_when_tcp_fails_and_is_repeated_there(self, method: str) -> None:
+        switch = Switch()
+        transaction = switch.send(self.of_size(2000, method), self.WAYS)
+        switch.take_sent()
+        switch.advance(1.0)
+        assert switch.take_sent() == []  # TCP repeats nothing
+        switch.fail(transaction)
+        assert switch.take_events() == []
+        (sent,) = switch.take_sent()
+        assert sent.flow is self.WAYS
+        assert sent.request.headers["via"][0].startswith("SIP/2.0/UDP ")
+        switch.advance(1.6)
+        assert [round(each.after, 1) for each in switch.take_sent()] == [1.5, 2.5]
+        switch.receive(response(sent.request, 200))
+        assert switch.take_event(ResponseReceived).transaction is transaction
+
+    def test_request_has_failed_when_udp_fails_too(self) -> None:
+        switch = Switch()
+        transaction = switch.send(self.of_size(2000), self.WAYS)
+        switch.fail(transaction)
+        switch.fail(transaction)
+        assert isinstance(switch.take_event(TransportFailed), TransportFailed)
+        assert switch.layer.count == 0
+
+    def test_request_has_failed_when_the_connection_is_lost_after_an_answer(self) -> None:
+        switch = Switch()
+        transaction = switch.send(self.of_size(2000), self.WAYS)
+        (sent,) = switch.take_sent()
+        switch.receive(response(sent.request, 180), TCP)
+        switch.take_events()
+        switch.fail(transaction)
+        assert switch.take_event(TransportFailed).transaction is transaction
+        assert switch.take_sent() == []
+
+    def test_nothing_is_sent_by_udp_when_nobody_wants_the_answer_any_more(self) -> None:
+        switch = Switch()
+        transaction = switch.send(self.of_size(2000), self.WAYS)
+        switch.take_sent()
+        switch.layer.stop_repeating(transaction)
+        switch.fail(transaction)
+        assert switch.take_sent() == []
+
+    def test_cancel_takes_the_way_of_its_invite(self) -> None:
+        switch = Switch()
+        transaction = switch.send(self.of_size(2000), self.WAYS)
+        (invite,) = switch.take_sent()
+        switch.cancel(transaction)
+        (cancel,) = switch.take_sent()
+        assert cancel.flow is invite.flow
+        assert cancel.request.headers["via"] == invite.request.headers["via"]
+
+    def test_large_ack_goes_by_tcp_each_time(self) -> None:
+        switch = Switch()
+        data = switch.layer.send_stateless(self.of_size(2000, "ACK"), self.WAYS)
+        switch.layer.send_again(data, self.WAYS)
+        assert [flow for flow, _, _ in switch.layer.take_outgoing()] == [self.WAYS.large] * 2
+        assert parse_request(data).headers["via"][0].startswith("SIP/2.0/TCP ")

@@ -10,6 +10,7 @@ import pytest
 from b2bua.ban.bans import BanList
 from b2bua.sip.events import Event, RequestReceived, ResponseReceived, TransportFailed
 from b2bua.sip.flow import Flow, Trust
+from b2bua.sip.headers import Headers
 from b2bua.sip.message import Response
 from b2bua.tasks import stop_all
 from b2bua.transport.endpoint import Endpoint, PortTaken, TokenSource, new_token
@@ -151,6 +152,37 @@ class TestTwoEndpoints:
             assert isinstance(failure, TransportFailed)
             assert failure.transaction is wanted
             assert len(user.events) == 1
+
+
+class TestLarge:
+    """RFC 3261 §18.1.1, on sockets: one peer that has both transports at a port, and one that has UDP alone."""
+
+    async def ask(self, listen: Callable[[int], tuple[str, ...]]) -> tuple[str, str]:
+        """Send a large request to a peer; returns the transport of its way, and that of the Via that came."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        async with opened() as (endpoint, user), opened(*listen(port)) as (_, peer):
+            flow = endpoint.flow_to("udp", "127.0.0.1", port, prefers_tcp=True)
+            assert flow is not None
+            request = sip.our_request("OPTIONS", extra=Headers({"subject": ["x" * 2000]}))
+            endpoint.transactions.send_request(request, flow, endpoint.now(), None)
+            endpoint.end_of_turn()
+            answered = await user.wait_for(ResponseReceived)
+            assert isinstance(answered, ResponseReceived)
+            assert answered.response.status == 200
+            received = await peer.wait_for(RequestReceived)
+            assert isinstance(received, RequestReceived)
+            return received.flow.transport, received.request.via.transport
+
+    @on_loop
+    async def test_large_request_goes_by_tcp_when_the_peer_has_it(self) -> None:
+        way = await self.ask(lambda port: (f"udp://127.0.0.1:{port}", f"tcp://127.0.0.1:{port}"))
+        assert way == ("tcp", "TCP")
+
+    @on_loop
+    async def test_large_request_goes_by_udp_when_the_peer_refuses_tcp(self) -> None:
+        assert await self.ask(lambda port: (f"udp://127.0.0.1:{port}",)) == ("udp", "UDP")
 
 
 class TestAddresses:
