@@ -49,7 +49,8 @@ async def end_lost(endpoint: Endpoint, lines: list[dict[str, Any]]) -> None:
 
 
 def _send_bye(endpoint: Endpoint, dialog: Dialog) -> None:
-    flow = endpoint.flow_to(dialog.flow.transport, dialog.flow.host, dialog.flow.port)
+    last = dialog.flow
+    flow = endpoint.flow_to(last.transport, last.host, last.port, trust=last.trust, prefers_tcp=last.large is not None)
     if flow is None:
         return
     # Later requests of the dialog are not on record; numbers may be left out (RFC 3261 §12.2.2).

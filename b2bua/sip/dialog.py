@@ -4,7 +4,7 @@ from typing import Any
 
 from b2bua.sip.address import split_address
 from b2bua.sip.errors import ParseError
-from b2bua.sip.flow import Flow
+from b2bua.sip.flow import Flow, Trust
 from b2bua.sip.grammar import split_outside_quotes
 from b2bua.sip.headers import Headers
 from b2bua.sip.message import Request, Response
@@ -146,13 +146,17 @@ class Dialog:
             "route_set": self.route_set,
             "contact": self.contact,
             "flow": [flow.transport, flow.host, flow.port, flow.listener],
+            "trust": list(flow.trust) if flow.trust is not None else None,
+            "prefers_tcp": flow.large is not None,
         }
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> "Dialog":
         """The dialog that `to_record` wrote; its connection, if it had one, is gone."""
         transport, host, port, listener = record["flow"]
-        flow = Flow(transport, host, port, listener)
+        trust = record.get("trust")  # what was written before it was kept has none
+        large = Flow("tcp", host, port, listener) if record.get("prefers_tcp") else None
+        flow = Flow(transport, host, port, listener, trust=Trust(*trust) if trust else None, large=large)
         dialog = cls(record["call_id"], record["local"], record["local_tag"], record["contact"], flow)
         for name in ("local_cseq", "remote", "remote_tag", "remote_cseq", "remote_target", "route_set"):
             setattr(dialog, name, record[name])

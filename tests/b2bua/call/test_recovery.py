@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from b2bua.call.recovery import end_lost, record_lost
+from b2bua.sip.flow import Flow, Trust
 from cdr.journal import JournalWriter
 from tests.b2bua.call.rig import CALLER, CARRIERS, SWITCH, Rig
 from tests.support.legs import Wire, WiredEndpoint, on_loop
@@ -125,6 +126,29 @@ async def test_other_side_gets_bye_when_one_sides_transport_is_gone(make_rig: Ma
         await end_lost(endpoint, successor.lost)
         rig.wire.settle()
         assert [len(rig.wire.requests("BYE", SWITCH, host)) for host in (CALLER, CARRIERS[0])] == [0, 1]
+    finally:
+        successor.close()
+
+
+@on_loop
+async def test_carrier_by_tls_gets_bye_and_has_to_show_the_same_certificate(make_rig: MakeRig) -> None:
+    _, _, successor = await with_a_lost_call(make_rig)
+    try:
+        sent: list[Flow] = []
+
+        class Watched(WiredEndpoint):
+            def _send(self, data: bytes, flow: Flow) -> str:
+                sent.append(flow)
+                return ""
+
+        callee = successor.lost[0]["dialogs"][1]
+        callee["flow"] = ["tls", CARRIERS[0], 5061, 1]
+        callee["trust"] = ["name", "carrier.example"]
+        callee["remote_target"] = f"sip:{CARRIERS[0]}:5061;transport=tls"
+        await end_lost(Watched(Wire(), SWITCH, Silent(), ("udp", "tls")), successor.lost)
+        assert [(str(flow), flow.trust) for flow in sent][1] == (
+            f"tls:{CARRIERS[0]}:5061", Trust("name", "carrier.example"),
+        )  # fmt: skip
     finally:
         successor.close()
 

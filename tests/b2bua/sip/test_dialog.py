@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from b2bua.sip.dialog import Dialog, contact_uri, record_route
-from b2bua.sip.flow import Flow
+from b2bua.sip.flow import Flow, Trust
 from tests.support.sip import TCP, UDP, Switch, our_request, parse_request, parse_response, request, response, wire_text
 
 CONTACT = "<sip:us@192.0.2.1:5060>"
@@ -216,6 +216,23 @@ class TestRecord:
         assert (back.flow.transport, back.flow.host, back.flow.port) == (flow.transport, flow.host, flow.port)
         assert (back.flow.listener, back.flow.reliable, back.flow.connection) == (flow.listener, flow.reliable, 0)
         assert back.request("BYE").to_bytes() == dialog.request("BYE").to_bytes()
+
+    @pytest.mark.parametrize(
+        "flow",
+        [
+            Flow("tls", "2001:db8::1", 5061, trust=Trust("name", "carrier.example")),
+            Flow("udp", "192.0.2.9", 5060, large=Flow("tcp", "192.0.2.9", 5060)),
+        ],
+    )
+    def test_record_holds_whom_to_trust_and_the_way_of_large_requests(self, flow: Flow) -> None:
+        dialog = invited()
+        dialog.flow = flow
+        record = json.loads(json.dumps(dialog.to_record()))
+        back = Dialog.from_record(record).flow
+        assert (back.trust, str(back.large)) == (flow.trust, str(flow.large))
+        for name in ("trust", "prefers_tcp"):
+            del record[name]  # as it was written before
+        assert Dialog.from_record(record).flow.trust is None
 
     @given(st.integers(0, 2**31 - 1))
     def test_record_holds_the_numbers_that_were_used(self, number: int) -> None:
