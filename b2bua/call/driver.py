@@ -21,7 +21,7 @@ from b2bua.call.controller import FundsRules
 from b2bua.call.disposition import refusal
 from b2bua.call.events import Event, HangupOrdered, Invited
 from b2bua.call.exchange import METHODS as EXCHANGED
-from b2bua.call.exchange import Exchange
+from b2bua.call.exchange import OFFERING, Exchange
 from b2bua.call.forwarding import HEADER as FORWARD_HEADER
 from b2bua.call.forwarding import ForwardSigner
 from b2bua.call.health import GatewayHealth, Probe, Prober
@@ -58,6 +58,7 @@ from b2bua.sip.events import Event as SIPEvent
 from b2bua.sip.flow import Flow
 from b2bua.sip.grammar import split_outside_quotes
 from b2bua.sip.message import Request, Response
+from b2bua.sip.multipart import settle_body
 from b2bua.sip.reason import format_reason
 from b2bua.sip.transactions import ClientTransaction, ServerTransaction
 from b2bua.sip.uri import URI
@@ -73,6 +74,8 @@ from rating.tariff import ONE
 log = structlog.get_logger()
 
 _METHODS: Final = frozenset({"INVITE", "BYE", "OPTIONS"})
+_WITH_SESSION: Final = frozenset({*OFFERING, "ACK", "PRACK"})
+"""Methods whose bodies, and those of their answers, are the session's."""
 _LONGEST_NUMBER: Final = 128
 """Most characters of a number or name that a record keeps."""
 
@@ -184,6 +187,8 @@ class CallDriver(EndpointUser):
 
     def _response_received(self, event: ResponseReceived) -> None:
         user = event.transaction.user
+        if event.response.body:
+            _settle(event.response)
         if isinstance(user, CalleeLeg):
             if user.gateway_id:
                 self.health.answered(user.gateway_id)
@@ -214,6 +219,8 @@ class CallDriver(EndpointUser):
             transaction.user.failed(transaction)
 
     def _ack_received(self, request: Request) -> None:
+        if request.body:
+            _settle(request)
         leg = self._legs.get((request.call_id, request.to_tag))
         if leg is not None:
             leg.receive_ack(request)
@@ -289,6 +296,8 @@ class CallDriver(EndpointUser):
         return any(call.record.a_address.rpartition(":")[0].strip("[]") == address for call in self.calls.values())
 
     def _in_dialog(self, transaction: ServerTransaction, request: Request) -> None:
+        if request.body and request.method in _WITH_SESSION and request.headers.first("content-type") != SDP:
+            settle_body(request)  # what is no session is refused by whoever wants one
         leg = self._legs.get((request.call_id, request.to_tag))
         if leg is None:
             self._answer(transaction, request, 481, {})
@@ -336,9 +345,10 @@ class CallDriver(EndpointUser):
         except ParseError:
             self._answer(transaction, request, 400, {})
             return
-        content_type = request.headers.first("content-type")
-        if request.body and content_type.partition(";")[0].strip().lower() != SDP:
-            self._answer(transaction, request, 415, {"accept": SDP})
+        headers = request.headers
+        is_plain = not request.body or (headers.first("content-type") == SDP and "content-encoding" not in headers)
+        if not is_plain and not settle_body(request):
+            self._answer(transaction, request, 415, {"accept": SDP, "accept-encoding": "identity"})
             return
         if (len(self.calls) >= self._max_calls or self.journal.is_stuck) and not self._is_emergency(request):
             # Not recorded: a flood must not fill the disk, and a full disk takes nothing.
@@ -623,6 +633,13 @@ class CallDriver(EndpointUser):
             call.handle(HangupOrdered(reason))
         self.endpoint.end_of_turn()
         return len(chosen)
+
+
+def _settle(message: Request | Response) -> None:
+    """Take the session out of what cannot be refused, an answer or an ACK; what has none has no body for us."""
+    is_plain = message.headers.first("content-type") == SDP or message.method not in _WITH_SESSION
+    if not is_plain and not settle_body(message):
+        message.body = b""
 
 
 def _privacy(request: Request) -> str:

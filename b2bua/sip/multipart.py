@@ -44,6 +44,8 @@ class _Part(NamedTuple):
     encoding: str
     identity: str
     is_encoded: bool
+    handling: str = ""
+    """Its Content-Disposition in lower case; empty: it has none."""
 
 
 def take_session(message: Request | Response) -> bool:
@@ -68,6 +70,38 @@ def take_session(message: Request | Response) -> bool:
     for name in _OF_THE_WHOLE:
         headers.pop(name, None)
     return True
+
+
+def settle_body(message: Request | Response) -> bool:
+    """Let the body of a message be a session description, or nothing where the sender can do without the rest.
+
+    Returns:
+        Whether it is now; otherwise it stays as it is.
+    """
+    if take_session(message):
+        return True
+    headers = message.headers
+    whole = _Part(
+        headers.first("content-type"), message.body, "", "", "", False, headers.first("content-disposition").lower()
+    )
+    if not _is_optional(whole):
+        return False
+    message.body = b""
+    for name in [name for name in headers if name.startswith("content-") and name != "content-length"]:
+        del headers[name]
+    headers.pop("mime-version", None)
+    return True
+
+
+def _is_optional(part: _Part) -> bool:
+    """Whether a part may be passed over by whoever does not understand it, or each one in it (RFC 5621 §8.2)."""
+    if part.handling:
+        return unquote(_parameters(part.handling).get("handling") or "") == "optional"
+    if not media_type(part.content_type).startswith("multipart/"):
+        return False
+    boundary = unquote(_parameters(part.content_type).get("boundary") or "")
+    parts = list(_split(part.body, boundary))
+    return bool(parts) and all(each.handling and _is_optional(each) for each in parts)
 
 
 def find_body(content_type: str, body: bytes, wanted: str) -> bytes | None:
@@ -165,6 +199,7 @@ def _read_part(data: bytes) -> _Part:
         headers.get("content-transfer-encoding", "").lower(),
         headers.get("content-id", ""),
         headers.get("content-encoding", "identity").lower() != "identity",
+        headers.get("content-disposition", "").lower(),
     )
 
 

@@ -44,7 +44,7 @@ class TestRefusedBySwitch:
     @on_loop
     @FROM_EITHER
     @pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
-    @pytest.mark.parametrize("kind", ["text/plain", "multipart/mixed;boundary=b", ""])
+    @pytest.mark.parametrize("kind", ["text/plain", "multipart/mixed;boundary=other", ""])
     async def test_body_is_refused_when_it_is_no_session_description(
         self, make_rig: MakeRig, side: str, method: str, kind: str
     ) -> None:

@@ -5,7 +5,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from b2bua.sip.message import Request
-from b2bua.sip.multipart import BOUNDARY_LIMIT, NESTING_LIMIT, PART_LIMIT, find_body, media_type, take_session
+from b2bua.sip.multipart import (
+    BOUNDARY_LIMIT,
+    NESTING_LIMIT,
+    PART_LIMIT,
+    find_body,
+    media_type,
+    settle_body,
+    take_session,
+)
 from tests.support.sip import mutations, parse_request, request, wire_text
 
 SDP = b"v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\n"
@@ -207,6 +215,30 @@ class TestSession:
     def test_body_is_not_read_when_it_is_compressed(self, encoding: str, is_read: bool) -> None:
         assert take_session(self.invite(SDP, Content_Type="application/sdp", Content_Encoding=encoding)) == is_read
 
+    @pytest.mark.parametrize(
+        ("disposition", "is_settled"),
+        [("render;handling=optional", True), ("session; Handling=OPTIONAL", True), ("render;handling=required", False),
+         ("handling=optional", False), ("render;handling", False), ("", False)],
+    )  # fmt: skip
+    def test_body_is_dropped_when_its_sender_can_do_without(self, disposition: str, is_settled: bool) -> None:
+        headers = {"Content_Type": "text/plain", "MIME_Version": "1.0"}
+        invite = self.invite(b"hello", **headers, Content_Disposition=disposition)
+        assert settle_body(invite) == is_settled
+        assert (invite.body == b"", "content-type" in invite.headers) == (is_settled, not is_settled)
+        assert ("mime-version" in invite.headers) != is_settled
+
+    def test_parts_are_dropped_when_each_may_be(self) -> None:
+        optional = part(b"hello", "text/plain", disposition="render;handling=optional")
+        assert settle_body(self.invite(parts(optional, optional), Content_Type=MIXED))
+        for other in (part(b"hello", "text/plain"), part(b"hello", "text/plain", disposition="render")):
+            assert not settle_body(self.invite(parts(optional, other), Content_Type=MIXED))
+
+    def test_session_is_taken_whatever_the_others_are_for(self) -> None:
+        signalling = part(b"\1", "application/isup", disposition="signal;handling=required")
+        invite = self.invite(parts(signalling, part(SDP)), Content_Type=MIXED)
+        assert settle_body(invite)
+        assert invite.body == SDP
+
 
 @settings(max_examples=300, deadline=None)
 @given(
@@ -216,3 +248,6 @@ class TestSession:
 def test_nothing_is_raised_when_given_anything(content_type: str, body: bytes) -> None:
     result = found(body, content_type)
     assert result is None or isinstance(result, bytes)
+    invite = parse_request(request(body=body))
+    invite.headers["content-type"] = [content_type]
+    assert settle_body(invite) in (True, False)
