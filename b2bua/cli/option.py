@@ -3,12 +3,13 @@
 A text that cannot be read is a fault of the command line: one line that shows the text and what it should be.
 """
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import time
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
-from ipaddress import IPv6Network, ip_network
+from ipaddress import IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -33,6 +34,10 @@ CODE: Final = re.compile(r"[A-Z]{4}[0-9]{4,}")
 USERNAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 """Names of SIP users."""
 
+_LABEL: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
+"""A host name; underscores are met, though no name of a machine should have them."""
+_LONGEST_NAME: Final = 253
 _HOURS: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])-([01]?[0-9]|2[0-4]):([0-5][0-9])")
 _CODES: Final = range(300, 700)
 _PREFIX: Final = re.compile(r"[0-9*#]*")
@@ -190,11 +195,16 @@ def parse_extension(text: str) -> str:
 
 
 def parse_host(text: str) -> str:
-    """Read an address or a host name."""
-    host = text.strip()
-    if not host or any(letter.isspace() for letter in host):
-        raise typer.BadParameter(f"{text!r} is not a host")
-    return host
+    """Read an address, or a name that DNS may know."""
+    host = text.strip().removeprefix("[").removesuffix("]")
+    with contextlib.suppress(ValueError):
+        address = ip_address(host)
+        if isinstance(address, IPv6Address) and address.scope_id:
+            raise typer.BadParameter(f"{text!r} has a zone, which means something on one machine only")
+        return str(address)
+    if len(host) > _LONGEST_NAME or not _NAME.fullmatch(host) or host.rstrip(".").rpartition(".")[2].isdigit():
+        raise typer.BadParameter(f"{text!r} is neither an address nor a host name")
+    return host.rstrip(".").lower()
 
 
 def parse_network(text: str) -> str:

@@ -65,6 +65,31 @@ class TestFailoverCodes:
             option.parse_failover_codes(text)
 
 
+class TestHost:
+    @pytest.mark.parametrize(
+        ("text", "host"),
+        [
+            ("192.0.2.1", "192.0.2.1"),
+            ("[2001:DB8::1]", "2001:db8::1"),
+            (" Sip.Carrier.Example. ", "sip.carrier.example"),
+            ("sbc_1.carrier-2.example", "sbc_1.carrier-2.example"),
+            ("localhost", "localhost"),
+        ],
+    )
+    def test_host_has_one_spelling(self, text: str, host: str) -> None:
+        assert option.parse_host(text) == host
+
+    @pytest.mark.parametrize(
+        "text",
+        ["", " ", "192.0.2.256", "192.0.2", "carrier example", "sip:carrier.example", "carrier.example:5060", "a..b",
+         "-a", "carrier-.example",
+         "2001:db8::1%eth0", f"{'a' * 64}.example", "a." * 127 + "example", "caf\u00e9.example"],
+    )  # fmt: skip
+    def test_text_is_refused_when_it_is_no_host(self, text: str) -> None:
+        with pytest.raises(typer.BadParameter):
+            option.parse_host(text)
+
+
 class TestNetwork:
     @pytest.mark.parametrize(
         ("text", "network"),
