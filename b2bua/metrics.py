@@ -27,6 +27,8 @@ METRICS: Final = {
     "softswitch_traces_dropped_total": "Calls whose messages there was no room for",
     "softswitch_hep_sent_total": "Copies of messages sent to the capture server",
     "softswitch_hep_dropped_total": "Copies that it did not take, or was not there for",
+    "softswitch_dns_questions_total": "Questions put to DNS, for gateways that have a name",
+    "softswitch_dns_failures_total": "Those of them without an answer",
     "softswitch_cpu_seconds_total": "Processor time of the worker, user and system",
     "softswitch_memory_bytes": "Most resident memory of the worker so far",
 }

@@ -22,6 +22,7 @@ from b2bua.call.carrier_registration import CarrierRegistrations
 from b2bua.call.disposition import refusal
 from b2bua.call.driver import CallDriver
 from b2bua.call.forwarding import ForwardSigner
+from b2bua.call.gateway_location import GatewayLocator, make_resolver
 from b2bua.call.identity import new_call_id
 from b2bua.call.keep_alive import KeepAlive
 from b2bua.call.ladder import WAITING_LIMIT
@@ -122,6 +123,7 @@ class Worker:
         self._carrier_registrations: CarrierRegistrations
         self._keep_alive: KeepAlive
         self._subscriptions: Subscriptions
+        self._locator: GatewayLocator
 
     async def start(self) -> None:
         """Start every part; calls are accepted at the end of it."""
@@ -149,6 +151,8 @@ class Worker:
         await control.open()
         self._parts.callback(control.close)
         self._listen_for_signals()
+        self._locator.follow(self._snapshots.current)
+        await self._locator.ready()
         self._driver.configuration_changed(self._snapshots.current)
         self._endpoint.start()
         spawn(self._housekeeping(), "housekeeping")
@@ -235,6 +239,11 @@ class Worker:
         )
         self._endpoint = Endpoint(settings.sip, self._driver, settings.tls)
         self._driver.endpoint = self._endpoint
+        self._locator = self._driver.locator = GatewayLocator(
+            self._endpoint, make_resolver(self._endpoint, settings.dns)
+        )
+        self._parts.callback(self._locator.close)
+        self._locator.on_moved = self._bans.lift_exempt
         self._endpoint.add_after_turn(self._live.flush)
         self._endpoint.is_banned = self._bans.is_banned
         self._open_hep()
@@ -243,7 +252,7 @@ class Worker:
         self._driver.bans = self._bans
         leases = Leases(self._live, self._instance)
         self._driver.carrier_registrations = self._carrier_registrations = CarrierRegistrations(
-            self._endpoint, leases, user_agent=settings.sip.user_agent
+            self._endpoint, leases, self._locator.locate, user_agent=settings.sip.user_agent
         )
         self._driver.registrar = self._registrar
         self._keep_alive = KeepAlive(self._endpoint, settings.sip, self._instance)
@@ -445,7 +454,8 @@ class Worker:
         return {"worker": self._name, "registrations": self._carrier_registrations.to_rows()}
 
     def _gateways(self, _: Message) -> Message:
-        return {"down": {str(gateway): seconds for gateway, seconds in self._driver.health.down().items()}}
+        down = {str(gateway): seconds for gateway, seconds in self._driver.health.down().items()}
+        return {"down": down, "servers": self._locator.servers()}
 
     def _explain(self, request: Message) -> Message:
         try:
@@ -482,6 +492,8 @@ class Worker:
             ("softswitch_traces_dropped_total", {}, driver.ladders.dropped),
             ("softswitch_hep_sent_total", {}, self._hep.sent if self._hep else 0),
             ("softswitch_hep_dropped_total", {}, self._hep.dropped if self._hep else 0),
+            ("softswitch_dns_questions_total", {}, self._locator.asked),
+            ("softswitch_dns_failures_total", {}, self._locator.unanswered),
             *process_samples(),
         ]
         for code, count in driver.counts.items():

@@ -117,6 +117,14 @@ class TLSSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class DNSSettings:
+    """[dns]: how gateways that have a name are found."""
+
+    nameservers: tuple[str, ...] = setting((), "Whom to ask, 192.0.2.53 or 192.0.2.53:5353; empty: those of the system")
+    timeout: float = setting(4.0, "Longest wait for all that finding a server takes", unit="s")
+
+
+@dataclass(frozen=True, slots=True)
 class BanSettings:
     """[ban]: sources that are banned by themselves."""
 
@@ -198,6 +206,7 @@ class Settings:
     live: LiveSettings = field(default_factory=LiveSettings)
     sip: SIPSettings = field(default_factory=SIPSettings)
     tls: TLSSettings = field(default_factory=TLSSettings)
+    dns: DNSSettings = field(default_factory=DNSSettings)
     ban: BanSettings = field(default_factory=BanSettings)
     call: CallSettings = field(default_factory=CallSettings)
     cdr: CDRSettings = field(default_factory=CDRSettings)

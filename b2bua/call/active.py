@@ -28,6 +28,7 @@ from b2bua.call.events import (
 )
 from b2bua.call.exchange import OFFERING, Exchange
 from b2bua.call.forwarding import HEADER as FORWARD_HEADER
+from b2bua.call.gateway_location import Servers
 from b2bua.call.leg import ALLOW, NOBODY, CalleeLeg, CallerLeg, Leg
 from b2bua.call.parties import Parties
 from b2bua.call.recording import Recording
@@ -81,6 +82,7 @@ class ActiveCall(TimerOwner):
         "_privacy",
         "_recording",
         "_redirections",
+        "_servers",
         "_sessions",
         "_taken",
         "_targets",
@@ -118,6 +120,8 @@ class ActiveCall(TimerOwner):
         self._exchanges: list[Exchange] = []
         self._branches = Branches()
         self._redirections = Redirections()
+        self._servers: Servers | None = None
+        """Those of the attempt's gateway, where it has a name."""
         self._sessions = SessionKeeper(self, driver.session_timer)
         self._transfer: Transfer | None = None
         self._custody: CalleeLeg | None = None
@@ -197,10 +201,16 @@ class ActiveCall(TimerOwner):
         if whole is None:
             return
         self.record.sip_code = whole[0]
-        if self._redirections.has_left and whole[0] not in STOPS:
+        if (self._redirections.has_left and whole[0] not in STOPS) or self._takes_next_server(status, code):
             self.handle(SentOn())
         else:
             self._attempt_failed(whole)
+
+    def _takes_next_server(self, status: int, code: str) -> bool:
+        """Whether there is another server of the gateway's name, now that one has failed (RFC 3263 §4.3)."""
+        is_failed = status == 503 or code in ("NO_RESPONSE", "TRANSPORT_FAILURE")
+        servers = None if self._redirections.is_sent_on else self._servers
+        return is_failed and servers is not None and servers.fail() is not None
 
     def _attempt_failed(self, whole: Failure) -> None:
         if 300 <= whole[0] < 400 and self._attempt.gateway.follows_redirects:
@@ -214,6 +224,8 @@ class ActiveCall(TimerOwner):
             self._branch_failed(leg, 0, None, "CODEC_NOT_ALLOWED")
             return
         self._branches.win(leg)
+        if self._servers is not None and not self._redirections.is_sent_on:
+            self._servers.answered()
         self._answered_by(leg, response, body)
 
     def _answered_by(self, leg: CalleeLeg, response: Response, body: bytes) -> None:
@@ -239,6 +251,8 @@ class ActiveCall(TimerOwner):
         return self.decision.attempts[self.call.attempt]
 
     def _note_silence(self) -> None:
+        if self._redirections.is_sent_on or (self._servers is not None and self._servers.has_left):
+            return  # the gateway is more than what is silent
         gateway_id = self._attempt.gateway.id
         if gateway_id:
             self._driver.health.silent(gateway_id)
@@ -246,8 +260,7 @@ class ActiveCall(TimerOwner):
     def callee_unreachable(self, leg: CalleeLeg, code: str) -> None:
         """No answer will come."""
         if leg in self._branches.legs:
-            if not self._redirections.is_sent_on:
-                self._note_silence()
+            self._note_silence()
             self._branch_failed(leg, 0, None, code)
 
     def leg_hung_up(self, leg: Leg, cause: int | None) -> None:
@@ -488,9 +501,11 @@ class ActiveCall(TimerOwner):
     def on_timer(self, kind: int, now: float) -> None:
         """The call's timer ran out."""
         self._timer = None
-        if kind == CallTimer.SILENCE and not self._redirections.is_sent_on:
+        if kind == CallTimer.SILENCE:
             self._note_silence()
-        if self._redirections.has_left and kind in (CallTimer.SILENCE, CallTimer.PROGRESS):
+        if (self._redirections.has_left and kind in (CallTimer.SILENCE, CallTimer.PROGRESS)) or (
+            kind == CallTimer.SILENCE and self._takes_next_server(0, "NO_RESPONSE")
+        ):
             self._branches.abandon()
             self.handle(SentOn())
             return
@@ -538,6 +553,7 @@ class ActiveCall(TimerOwner):
         record.source_sent, record.destination_sent = attempt.source, attempt.destination
         self._branches.begin()
         self._redirections.begin()
+        self._servers = None
         if self._custody is not None:
             self._invite_custody(self._custody, attempt)
             return
@@ -568,19 +584,30 @@ class ActiveCall(TimerOwner):
         self.caller.new_attempt()
 
     def _send_on(self, _: do.SendOn) -> None:
-        """Call the next place that the gateway has named; those that cannot be reached are passed over."""
+        """Call the next place that the gateway has named, or its next server."""
         self._begin_early_dialog()
         attempt = self._attempt
         offer = filter_codecs(self._offer, attempt.codecs) if self._offer else self._offer
         assert offer is not None  # it was sent to the gateway
+        place = self._next_place(attempt)
+        if place is None:
+            self._attempt_failed(self._branches.best)
+            return
+        leg = self.parties.callee = CalleeLeg(self._driver.endpoint, place.flow, self, self._driver.user_agent)
+        if not self._redirections.is_sent_on:
+            leg.gateway_id = attempt.gateway.id
+        self.record.sip_code = 0
+        self._branches.add(leg)
+        self._invite(leg, place, attempt, offer)
+
+    def _next_place(self, attempt: Attempt) -> Contact | None:
+        """What follows a place that has failed; those that cannot be reached are passed over."""
+        if not self._redirections.has_left and not self._redirections.is_sent_on:
+            return next(iter(self._places(attempt)), None)
         while (uri := self._redirections.next()) is not None:
-            place = self._place_at(uri)
-            if place is not None:
-                leg = self.parties.callee = CalleeLeg(self._driver.endpoint, place.flow, self, self._driver.user_agent)
-                self._branches.add(leg)
-                self._invite(leg, place, attempt, offer)
-                return
-        self._attempt_failed(self._branches.best)
+            if (place := self._place_at(uri)) is not None:
+                return place
+        return None
 
     def _place_at(self, uri: URI) -> Contact | None:
         """A URI that the gateway has sent us to; None: we cannot call it, or it is ourselves."""
@@ -603,7 +630,8 @@ class ActiveCall(TimerOwner):
             leg.proof = DigestClient(gateway.login.username, gateway.login.secret, new_token)
         who = self._identity(attempt, leg.flow)
         address = join_host_port(leg.flow.host, leg.flow.port)
-        to = f"<sip:{escape_user(attempt.destination)}@{address}>"
+        domain = self._servers.domain if self._servers is not None else address
+        to = f"<sip:{escape_user(attempt.destination)}@{domain}>"
         extra = who.headers | self._extra(attempt, place)
         dialog = leg.send_invite(place.uri, who.caller, to, self._max_forwards, self.parties.as_ours(offer, leg), extra)
         self._driver.ladders.join(self.call_id, dialog.call_id)
@@ -617,13 +645,15 @@ class ActiveCall(TimerOwner):
             return attempt.contacts
         if attempt.kind == "forward":
             flow: Flow | None = endpoint.flow_to_self()
+        elif self._servers is not None:
+            flow = self._servers.flow
         else:
-            flow = endpoint.flow_to(gateway.transport, gateway.host, gateway.known_port)
+            flow, self._servers = self._driver.locator.first(gateway)
         if flow is None:
             return []
-        transport = "" if flow.transport == "udp" else f";transport={flow.transport}"
-        address = join_host_port(flow.host, flow.port)
-        return [Contact(f"sip:{escape_user(attempt.destination)}@{address}{transport}", flow)]
+        domain = join_host_port(flow.host, flow.port) if self._servers is None else self._servers.domain
+        transport = "" if flow.transport == "udp" else flow.parameter
+        return [Contact(f"sip:{escape_user(attempt.destination)}@{domain}{transport}", flow)]
 
     def _identity(self, attempt: Attempt, flow: Flow) -> CallerIdentity:
         request = self.caller.request

@@ -18,6 +18,7 @@ from typing import Any, Final
 import structlog
 
 from b2bua.call.client_request import ClientRequest
+from b2bua.call.gateway_location import Locate, Servers
 from b2bua.call.leg import ALLOW
 from b2bua.live.lease import Leases
 from b2bua.policy.routes import Gateway
@@ -52,10 +53,6 @@ BACK_OFF: Final = 30.0
 """RFC 5626 §4.5: the bound of the wait is twice this after a failure, and doubles with each further one …"""
 BACK_OFF_LONGEST: Final = 1800.0
 """… up to this."""
-
-Located = Callable[[Flow | None], None]
-Locate = Callable[[Gateway, Located], None]
-"""Finds the way to a gateway, now or later; None: there is none."""
 
 
 def lease_key(gateway_id: int) -> str:
@@ -136,6 +133,9 @@ class CarrierRegistration(ClientRequest, TimerOwner):
         self._may_ask_longer = True
         self._asked: ClientTransaction | None = None
         self._round = 0
+        self._flow: Flow | None = None
+        """The way of the last request."""
+        self._servers: Servers | None = None
         self._timer: Timer[TimerOwner] | None = None
         self._failures = 0
         self._ended: Callable[[], None] | None = None
@@ -208,12 +208,24 @@ class CarrierRegistration(ClientRequest, TimerOwner):
         self._round += 1
         self._locate(self.gateway, partial(self._located, self._round))
 
-    def _located(self, round_: int, flow: Flow | None) -> None:
+    def _located(self, round_: int, flow: Flow | None, servers: Servers | None = None) -> None:
         if round_ != self._round:
             return  # meanwhile something else was ordered
+        self._servers = servers
         if flow is None:
             self._failed("no way to it")
-            return
+        else:
+            self._send(flow)
+
+    def _next_server(self) -> bool:
+        """Whether another server of the gateway's name is asked, now that one has failed (RFC 3263 §4.3)."""
+        flow = self._servers.fail() if self._servers is not None else None
+        if flow is not None:
+            self._send(flow)
+        return flow is not None
+
+    def _send(self, flow: Flow) -> None:
+        self._flow = flow
         request = self._request(flow)
         if self._proof is not None:
             self._proof.prove(request)
@@ -224,8 +236,7 @@ class CarrierRegistration(ClientRequest, TimerOwner):
         domain = rules.from_domain or join_host_port(gateway.host, None)
         user = escape_user(registered_user(gateway))
         if self._contact is None:
-            transport = "" if flow.transport == "udp" else f";transport={flow.transport}"
-            self._contact = URI.parse(f"sip:{user}@{self._endpoint.sent_by(flow)}{transport}")
+            self._contact = URI.parse(f"sip:{user}@{self._endpoint.sent_by(flow)}{flow.parameter}")
         address = f"<sip:{user}@{domain}>"
         self._cseq += 1
         headers = Headers()
@@ -251,15 +262,17 @@ class CarrierRegistration(ClientRequest, TimerOwner):
         self._asked = None
         if status < 300:
             self._registered(response)
-        elif self._may_try_again(response):
-            self._find_way()
-        else:
+        elif self._flow is not None and self._may_try_again(response):
+            self._send(self._flow)  # the same server: another one would ask for other proof
+        elif status != 503 or not self._next_server():
             self._failed(f"{status} {response.reason}".strip(), _seconds(response.headers.first("retry-after")))
 
     def failed(self, transaction: ClientTransaction, code: str) -> None:
         """None will come."""
         if transaction is self._asked:
             self._asked = None
+            if self._next_server():
+                return
             self._failed("no answer" if code == "NO_RESPONSE" else "not reachable")
 
     def _may_try_again(self, response: Response) -> bool:
@@ -278,6 +291,8 @@ class CarrierRegistration(ClientRequest, TimerOwner):
         return True
 
     def _registered(self, response: Response) -> None:
+        if self._servers is not None:
+            self._servers.answered()
         if self._ended is not None:
             self.registered_until = 0.0
             self._finish()
@@ -354,7 +369,7 @@ class CarrierRegistrations(TimerOwner):
     Args:
         endpoint: Sends the requests.
         leases: Says which of them are ours.
-        locate: Finds the way to a gateway; None: by its address.
+        locate: Finds the way to a gateway.
         user_agent: Our User-Agent header; empty: none.
         clock: Gives seconds since 1970.
         draw: Gives random numbers from 0 to 1.
@@ -364,7 +379,7 @@ class CarrierRegistrations(TimerOwner):
         self,
         endpoint: Endpoint,
         leases: Leases,
-        locate: Locate | None = None,
+        locate: Locate,
         *,
         user_agent: str = "",
         clock: Callable[[], float] = time.time,
@@ -372,7 +387,7 @@ class CarrierRegistrations(TimerOwner):
     ) -> None:
         self._endpoint = endpoint
         self._leases = leases
-        self._locate = locate or self._by_address
+        self._locate = locate
         self._user_agent = user_agent
         self._clock = clock
         self._draw = draw
@@ -381,9 +396,6 @@ class CarrierRegistrations(TimerOwner):
         self._ending: dict[int, CarrierRegistration] = {}
         self._timer: Timer[TimerOwner] | None = None
         self._all_ended = asyncio.Event()
-
-    def _by_address(self, gateway: Gateway, located: Located) -> None:
-        located(self._endpoint.flow_to(gateway.transport, gateway.host, gateway.known_port))
 
     def update(self, gateways: Iterable[Gateway]) -> None:
         """Register at these as they say, and at no others; the caller ends the turn."""

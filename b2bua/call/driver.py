@@ -24,6 +24,7 @@ from b2bua.call.exchange import METHODS as EXCHANGED
 from b2bua.call.exchange import OFFERING, Exchange
 from b2bua.call.forwarding import HEADER as FORWARD_HEADER
 from b2bua.call.forwarding import ForwardSigner
+from b2bua.call.gateway_location import GatewayLocator, with_trust
 from b2bua.call.health import GatewayHealth, Probe, Prober
 from b2bua.call.identity import new_call_id
 from b2bua.call.ladder import Ladders
@@ -111,6 +112,7 @@ class CallDriver(EndpointUser):
         self.journal = journal
         self.ladders = Ladders(settings.trace, journal.append_trace)
         self.endpoint: Endpoint
+        self.locator: GatewayLocator
         self.user_agent = settings.sip.user_agent
         self.funds_rules = FundsRules(settings.call.funds_slice, settings.call.funds_lead)
         self.failover_codes = frozenset(settings.call.failover_codes)
@@ -147,10 +149,11 @@ class CallDriver(EndpointUser):
     def configuration_changed(self, snapshot: Snapshot) -> None:
         """Follow a new snapshot: probe its gateways, end the calls of accounts that may not call any more."""
         carriers = snapshot.carriers.values()
+        self.locator.follow(snapshot)
         self.health.follow([gateway for carrier in carriers for gateway in carrier.gateways])
         gateways = [gateway for carrier in carriers if carrier.status == "active" for gateway in carrier.gateways]
         if self._prober is None:
-            self._prober = Prober(self.endpoint, self.health)
+            self._prober = Prober(self.endpoint, self.health, self.locator.locate)
         self._prober.update(gateways)
         if self.carrier_registrations is not None:
             self.carrier_registrations.update(gateways)
@@ -491,6 +494,8 @@ class CallDriver(EndpointUser):
         if decision.did is not None and decision.carrier is not None and decision.gateway is not None:
             record.did_id = decision.did.id
             record.carrier_id, record.gateway_id = decision.carrier.id, decision.gateway.id
+        if decision.gateway is not None:
+            flow = with_trust(flow, decision.gateway)
         hops, privacy = facts.max_forwards - 1, _privacy(request)
         call = ActiveCall(self, record.call_id, decision, record, request.body, hops, privacy)
         call.parties.caller = CallerLeg(self.endpoint, transaction, request, flow, call, self.user_agent)

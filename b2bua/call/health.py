@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Iterable
 from enum import IntEnum
+from functools import partial
 from typing import Final
 
+from b2bua.call.gateway_location import Locate, Servers
 from b2bua.call.leg import ALLOW
 from b2bua.policy.routes import Gateway
+from b2bua.sip.flow import Flow
 from b2bua.sip.headers import Headers
 from b2bua.sip.message import Request
 from b2bua.sip.timers import Timer
@@ -97,9 +100,12 @@ class _ProbeTimer(IntEnum):
 class Probe(TimerOwner):
     """Asks one gateway now and then whether it is there (RFC 3261 §11)."""
 
-    def __init__(self, endpoint: Endpoint, health: GatewayHealth, gateway: Gateway) -> None:
+    def __init__(self, endpoint: Endpoint, health: GatewayHealth, gateway: Gateway, locate: Locate) -> None:
         self._endpoint = endpoint
         self._health = health
+        self._locate = locate
+        self._servers: Servers | None = None
+        self._round = 0
         self._timer: Timer[TimerOwner] | None = None
         self._asked: ClientTransaction | None = None
         self._is_waiting = False
@@ -125,19 +131,34 @@ class Probe(TimerOwner):
         """Ask, or give up waiting for the answer."""
         self._timer = None
         if kind == _ProbeTimer.SILENCE:
-            self._unanswered()
-        else:
-            self._ask()
-
-    def _ask(self) -> None:
-        endpoint, gateway = self._endpoint, self.gateway
+            self._server_failed()
+            return
         self._is_waiting = True
-        self._wait(gateway.invite_timeout, _ProbeTimer.SILENCE)
-        flow = endpoint.flow_to(gateway.transport, gateway.host, gateway.known_port)
         self._asked = None
+        self._wait(self.gateway.invite_timeout, _ProbeTimer.SILENCE)
+        self._round += 1
+        self._locate(self.gateway, partial(self._located, self._round))
+
+    def _located(self, round_: int, flow: Flow | None, servers: Servers | None = None) -> None:
+        if round_ != self._round or not self._is_waiting:
+            return  # too late
+        self._servers = servers
         if flow is None:
             self._unanswered()
-            return
+        else:
+            self._ask(flow)
+
+    def _server_failed(self) -> None:
+        """One server of its name after the other is asked before the gateway counts as silent."""
+        flow = self._servers.fail() if self._servers is not None and self._is_waiting else None
+        if flow is None:
+            self._unanswered()
+        else:
+            self._wait(self.gateway.invite_timeout, _ProbeTimer.SILENCE)
+            self._ask(flow)
+
+    def _ask(self, flow: Flow) -> None:
+        endpoint, gateway = self._endpoint, self.gateway
         there = f"sip:{join_host_port(gateway.host, gateway.port)}"
         headers = Headers()
         headers["max-forwards"] = ["70"]
@@ -147,8 +168,7 @@ class Probe(TimerOwner):
         headers["cseq"] = ["1 OPTIONS"]
         headers["accept"] = ["application/sdp"]
         headers["allow"] = [ALLOW]
-        transport = "" if gateway.transport == "udp" else f";transport={gateway.transport}"
-        options = Request("OPTIONS", there + transport, headers)
+        options = Request("OPTIONS", there + flow.parameter, headers)
         self._asked = endpoint.transactions.send_request(options, flow, endpoint.now(), self)
 
     def answered(self, transaction: ClientTransaction) -> None:
@@ -156,12 +176,14 @@ class Probe(TimerOwner):
         self._health.answered(self.gateway.id)
         if self._is_waiting and transaction is self._asked:
             self._is_waiting = False
+            if self._servers is not None:
+                self._servers.answered()
             self._wait(self.gateway.probe_interval, _ProbeTimer.NEXT)
 
     def failed(self, transaction: ClientTransaction) -> None:
         """None will come to this one."""
         if transaction is self._asked:
-            self._unanswered()
+            self._server_failed()
 
     def _unanswered(self) -> None:
         if self._is_waiting:
@@ -173,9 +195,10 @@ class Probe(TimerOwner):
 class Prober:
     """Probes of all gateways that are to be probed."""
 
-    def __init__(self, endpoint: Endpoint, health: GatewayHealth) -> None:
+    def __init__(self, endpoint: Endpoint, health: GatewayHealth, locate: Locate) -> None:
         self._endpoint = endpoint
         self._health = health
+        self._locate = locate
         self._probes: dict[int, Probe] = {}
 
     def update(self, gateways: Iterable[Gateway]) -> None:
@@ -190,7 +213,7 @@ class Prober:
                 probe.gateway = gateway
         for number, (gateway_id, gateway) in enumerate(wanted.items()):
             if gateway_id not in self._probes:
-                probe = self._probes[gateway_id] = Probe(self._endpoint, self._health, gateway)
+                probe = self._probes[gateway_id] = Probe(self._endpoint, self._health, gateway, self._locate)
                 probe.start(number / len(wanted))
 
 

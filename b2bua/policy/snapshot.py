@@ -30,7 +30,7 @@ class Snapshot:
     accounts: dict[int, Account] = field(default_factory=dict)
     carriers: dict[int, Carrier] = field(default_factory=dict)
     gateways_at: dict[str, list[tuple[Carrier, Gateway]]] = field(default_factory=dict)
-    """IP address -> the gateways there, in use or not."""
+    """IP address -> the gateways there, in use or not; a worker adds those whose names lead there now."""
     routes: dict[int, Route] = field(default_factory=dict)
     dids: dict[str, DID] = field(default_factory=dict)
     """By number."""

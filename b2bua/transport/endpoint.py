@@ -339,7 +339,11 @@ class Endpoint(PoolUser):
                 self.transactions.send_again(transaction.sent, flow)
 
     def _waiting_on(self, flow: Flow) -> list[Transaction]:
-        return [each for each in self.transactions.waiting_on(flow) if each.flow.trust == flow.trust]
+        return [
+            each
+            for each in self.transactions.waiting_on(flow)
+            if each.flow.trust == flow.trust or (flow.connection and each.flow.connection == flow.connection)
+        ]
 
     def refuse(self, fault: StreamBroken, flow: Flow) -> None:
         """What comes on a connection cannot be followed any further: a message of more than 64 KiB gets 513."""

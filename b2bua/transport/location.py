@@ -445,6 +445,11 @@ class Walk:
         self.target: Target | None = None
         """The one being tried."""
 
+    @property
+    def has_left(self) -> bool:
+        """Whether there is another server to try."""
+        return bool(self._left)
+
     def next(self) -> Target | None:
         """The server to try now; None: there is no other."""
         self.target = self._left.pop() if self._left else None

@@ -133,6 +133,7 @@ class Resolver:
         families: A and AAAA in the order in which to try them, or the one that we have a listener of.
         clock: Gives monotonic seconds.
         draw: For the order of servers.
+        is_quiet: Whether faults of DNS are told to whoever asks alone, and not to the log.
 
     Raises:
         InvalidSetting: a nameserver that is no address.
@@ -146,7 +147,10 @@ class Resolver:
         families: Sequence[str] = ("A", "AAAA"),
         clock: Callable[[], float] = time.monotonic,
         draw: Draw | None = None,
+        *,
+        is_quiet: bool = False,
     ) -> None:
+        self._is_quiet = is_quiet
         self._supported = tuple(supported)
         self._timeout = timeout
         # A question gives up before the whole does, so that an old answer to it lets the next one be asked.
@@ -164,6 +168,8 @@ class Resolver:
         """Questions put to DNS since the start."""
         self.failed = 0
         """Those of them without an answer."""
+        self.on_learned: Callable[[], None] | None = None
+        """Called when what `prefetch` keeps has been asked for; None: nobody is told."""
 
     def close(self) -> None:
         """Ask no more."""
@@ -215,6 +221,17 @@ class Resolver:
             return []
         location = self._search(wanted, self._known_kept if destination in self._kept else self._known_now)
         return None if location.missing else location.targets
+
+    def fault(self, host: str, port: int | None = None, transport: str | None = None) -> str:
+        """Why `lookup_cached` gives no server."""
+        try:
+            location = self._search(self._plan(Destination(host, port, transport)), self._known_at_all)
+        except ServerNotLocated as error:
+            return str(error)
+        if location.failures:
+            return "; ".join(location.failures)
+        asked = ", ".join(map(str, location.missing or location.used))
+        return f"DNS has not answered yet: {asked}" if location.missing else f"there is no such server: {asked}"
 
     def _plan(self, destination: Destination) -> Plan:
         kept = self._kept.get(destination)
@@ -274,11 +291,11 @@ class Resolver:
         now = self._clock()
         entry = self._entries.get(question)
         if entry is None or entry.answer.failure or now >= entry.stale_until:
-            if entry is None or not entry.answer.failure:
+            if (entry is None or not entry.answer.failure) and not self._is_quiet:
                 log.warning("DNS does not answer", name=question.name, kind=question.kind, reason=reason)
             self._store(question, Answer(now + FAILURE, reason))
             return
-        if not entry.retry_at:
+        if not entry.retry_at and not self._is_quiet:
             log.warning("DNS gives no newer answer", name=question.name, kind=question.kind, reason=reason)
         entry.retry_at = entry.refresh_at = now + RECHECK
 
@@ -359,6 +376,8 @@ class Resolver:
             self._changed.clear()
             try:
                 rest = await self.refresh_due()
+                if self.on_learned is not None:
+                    self.on_learned()
             except Exception:
                 log.exception("names could not be kept fresh")  # and yet they have to be
                 rest = FAILURE

@@ -4,13 +4,25 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.certificates import Authority
 from tests.support.switch import Switch, running_switch, wait_until
 
 
 @pytest.fixture(scope="package")
-def _switch() -> Iterator[Switch]:
-    # Telephones need not be waited for as long as by default.
-    with running_switch(SOFTSWITCH_SIP__NAT_KEEP_ALIVE="1") as switch:
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Whose certificates the switch trusts; its own is for `switch.example`."""
+    return Authority(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="package")
+def _switch(authority: Authority) -> Iterator[Switch]:
+    own = str(authority.issue("switch.example", file="switch.pem"))
+    with running_switch(
+        SOFTSWITCH_TLS__CERTIFICATE=own,
+        SOFTSWITCH_TLS__CA=str(authority.file),
+        # Telephones need not be waited for as long as by default.
+        SOFTSWITCH_SIP__NAT_KEEP_ALIVE="1",
+    ) as switch:
         yield switch
 
 

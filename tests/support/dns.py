@@ -72,16 +72,18 @@ class DNSServer:
                 self._news.clear()
                 await self._news.wait()
 
-    async def open(self) -> None:
-        """Listen for both on one port of the system's choice."""
+    async def open(self, port: int = 0) -> None:
+        """Listen for both on one port; 0: of the system's choice."""
         loop = asyncio.get_running_loop()
         while True:
-            self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), ("127.0.0.1", 0))
+            self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), ("127.0.0.1", port))
             self.port = self._udp.get_extra_info("sockname")[1]
             try:
                 self._tcp = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
             except OSError:
                 self._udp.close()  # somebody has it for TCP
+                if port:
+                    raise
             else:
                 return
 

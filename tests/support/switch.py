@@ -52,11 +52,17 @@ class Switch:
         self.port = free_port()
         self.panel_port = free_port(socket.SOCK_STREAM)
         self.carrier_ports = (free_port(), free_port())
+        self.dns_port = free_port()
+        """Where it asks for names of gateways; a test may answer."""
+        self.tls_port = free_port(socket.SOCK_STREAM) if "SOFTSWITCH_TLS__CERTIFICATE" in settings else 0
+        secure = f",tls://127.0.0.1:{self.tls_port},wss://127.0.0.1:0"
+        listen = f"udp://127.0.0.1:{self.port},tcp://127.0.0.1:{self.port}"
         self.environ = {
             **os.environ,
             "SOFTSWITCH_SYSTEM__DIRECTORY": str(directory / "data"),
             "SOFTSWITCH_SYSTEM__LOG_LEVEL": "info",
-            "SOFTSWITCH_SIP__LISTEN": f"udp://127.0.0.1:{self.port},tcp://127.0.0.1:{self.port}",
+            "SOFTSWITCH_SIP__LISTEN": listen + (secure if self.tls_port else ""),
+            "SOFTSWITCH_DNS__NAMESERVERS": f"127.0.0.1:{self.dns_port}",
             # As root it would change the rules of this machine, not of a namespace of ours.
             "SOFTSWITCH_BAN__FIREWALL": "false",
             "SOFTSWITCH_PANEL__LISTEN": f"127.0.0.1:{self.panel_port}",

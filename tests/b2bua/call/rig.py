@@ -10,6 +10,7 @@ from typing import Any
 from b2bua.call.authentication import Authenticator
 from b2bua.call.driver import CallDriver
 from b2bua.call.forwarding import ForwardSigner
+from b2bua.call.gateway_location import GatewayLocator
 from b2bua.live.admission import Admission
 from b2bua.policy.accounts import Account, Device
 from b2bua.policy.dids import DID, DIDDestination
@@ -22,6 +23,7 @@ from b2bua.registrar.store import BindingStore
 from b2bua.sip.digest import NonceMaker, ha1
 from b2bua.sip.flow import Flow
 from b2bua.sip.message import Response
+from b2bua.transport.resolver import Resolver
 from cdr.journal import JournalWriter, read_lines, segment_path, segments
 from conf.settings import CallSettings, Settings, SIPSettings
 from rating.charge import Billing
@@ -83,7 +85,14 @@ def add_carrier(snapshot: Snapshot, number: int) -> Carrier:
 class Rig:
     """Everything, with names for its parts."""
 
-    def __init__(self, directory: Path, *, call: Mapping[str, Any] | None = None, **sip: Any) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        call: Mapping[str, Any] | None = None,
+        resolver: Resolver | None = None,
+        **sip: Any,
+    ) -> None:
         self.wire = Wire()
         self.store = Store()
         self.snapshot = make_snapshot()
@@ -117,6 +126,7 @@ class Rig:
         )
         self.switch = WiredEndpoint(self.wire, SWITCH, self.driver, ("udp",))
         self.driver.endpoint = self.switch
+        self.driver.locator = GatewayLocator(self.switch, resolver or Resolver(("udp",)))
         self.wire.help(self._store_answers)
         self.caller = WiredCaller(self.wire, CALLER)
         self.carriers: list[WiredAnswerer] = []
@@ -279,9 +289,9 @@ class Rig:
 
 
 @contextmanager
-def running_rig(directory: Path, *, call: Mapping[str, Any] | None = None, **sip: Any) -> Iterator[Rig]:
+def running_rig(directory: Path, **how: Any) -> Iterator[Rig]:
     """A rig whose journal is closed at the end."""
-    rig = Rig(directory, call=call, **sip)
+    rig = Rig(directory, **how)
     try:
         yield rig
     finally:

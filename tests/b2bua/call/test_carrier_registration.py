@@ -1,21 +1,23 @@
 """Our registrations at carriers (docs/behaviour.md §4; RFC 3261 §10.2, RFC 5626 §4.5)."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from b2bua.call.carrier_registration import (
     BEAT,
     CarrierRegistrations,
-    Located,
     back_off,
     dialled_number,
     lease_key,
 )
 from b2bua.call.client_request import ClientRequest
+from b2bua.call.gateway_location import GatewayLocator, Located
 from b2bua.live.lease import Leases
 from b2bua.policy.presentation import PLAIN
 from b2bua.policy.routes import Gateway, Login
@@ -25,7 +27,9 @@ from b2bua.sip.events import ResponseReceived, TransactionTimedOut, TransportFai
 from b2bua.sip.headers import Headers
 from b2bua.sip.message import Request, Response
 from b2bua.transport.endpoint import EndpointUser
+from b2bua.transport.resolver import Resolver
 from tests.support.carriers import SECRET, USER, WaryCarrier
+from tests.support.dns import located
 from tests.support.legs import Store, Wire, WiredEndpoint, on_loop
 from tests.support.policy import make_gateway
 
@@ -50,6 +54,7 @@ class Worker(EndpointUser):
         self.registrations = CarrierRegistrations(
             self.endpoint,
             Leases(store, f"sip-{number}:1"),
+            GatewayLocator(self.endpoint, Resolver()).locate,
             user_agent=user_agent,
             clock=wire.time_of_day,
             draw=lambda: MIDDLE,
@@ -614,6 +619,72 @@ class TestChange:
         located(worker.endpoint.flow_to("udp", gateway.host, 5060))
         worker.endpoint.end_of_turn()
         assert rig.requests() == []
+
+
+class TestNamed:
+    """RFC 3263 §4.3: a gateway that has a name, and two servers."""
+
+    ZONE = f"""$ORIGIN carrier.example.
+$TTL 300
+@          SOA ns hostmaster 1 3600 600 86400 60
+_sip._udp  SRV 1 0 5060 one
+_sip._udp  SRV 2 0 5060 two
+one        A   {OTHER_CARRIER}
+two        A   {CARRIER}
+"""
+
+    @asynccontextmanager
+    async def rig(self, **how: Any) -> AsyncIterator[Rig]:
+        """The one who answers as it is told is the second server."""
+        async with located(self.ZONE, supported=("udp",)) as names:
+            rig = Rig(**how)
+            rig.worker.registrations._locate = GatewayLocator(rig.worker.endpoint, names.resolver).locate
+            await names.resolver.resolve("carrier.example", None, "udp")
+            yield rig
+
+    def servers_asked(self, rig: Rig) -> list[str]:
+        targets = [each.target for each in rig.wire.carried if each.label == "REGISTER"]
+        return [target for target, before in zip(targets, [None, *targets], strict=False) if target != before]
+
+    @on_loop
+    @pytest.mark.parametrize("fault", [503, "silence", "unreachable"])
+    async def test_next_server_is_asked_at_once_when_one_fails(self, fault: int | str) -> None:
+        with capture_logs() as logs:
+            await self.register_where_one_fails(fault)
+        assert "not registered at a gateway" not in [each["event"] for each in logs]
+
+    async def register_where_one_fails(self, fault: int | str) -> None:
+        async with self.rig() as rig:
+            if fault == 503:
+                WaryCarrier(rig.wire, OTHER_CARRIER, status=401).refuses = 503
+            elif fault == "unreachable":
+                rig.wire.unreachable.add(OTHER_CARRIER)
+            rig.worker.update(registering(host="carrier.example", port=None))
+            rig.wire.advance(33.0 if fault == "silence" else 0.1)
+            assert rig.worker.state == "registered"
+            assert rig.carrier.contacts == [f"<sip:{USER}@192.0.2.1:5060>"]
+            assert {request.uri for request in rig.requests()} == {"sip:carrier.example"}
+            rig.wire.advance(25.0)
+            rig.worker.registrations._all[1]._register()
+            rig.worker.endpoint.end_of_turn()
+            rig.wire.settle()
+            assert self.servers_asked(rig)[-1] == CARRIER
+
+    @on_loop
+    async def test_server_that_asks_for_proof_gets_it(self) -> None:
+        async with self.rig() as rig:
+            other = WaryCarrier(rig.wire, OTHER_CARRIER, status=401)
+            rig.worker.update(registering(host="carrier.example", port=None))
+            assert (len(other.contacts), rig.carrier.contacts) == (1, [])
+            assert self.servers_asked(rig) == [OTHER_CARRIER]
+
+    @on_loop
+    async def test_registration_has_failed_when_all_servers_have(self) -> None:
+        async with self.rig() as rig:
+            rig.carrier.refuses = 503
+            rig.wire.unreachable.add(OTHER_CARRIER)
+            rig.worker.update(registering(host="carrier.example", port=None))
+            assert (rig.worker.state, rig.worker.row["reason"]) == ("failed", "503 Service Unavailable")
 
 
 class TestDialledNumber:

@@ -154,6 +154,41 @@ class TestTwoEndpoints:
             assert len(user.events) == 1
 
 
+class TestTrusting:
+    @on_loop
+    async def test_request_that_demands_another_name_goes_on_when_a_connection_cannot_be_made(self) -> None:
+        user = User()
+        endpoint = Endpoint(SIPSettings(listen=("tls://192.0.2.1:5061",), user_agent=""), user)
+        sent = []
+        for name in ("a.example", "b.example"):
+            flow = endpoint.flow_to("tls", "192.0.2.7", 5061, trust=Trust("name", name))
+            assert flow is not None
+            sent.append(endpoint.transactions.send_request(sip.our_request("OPTIONS"), flow, endpoint.now(), None))
+        endpoint.connection_failed(sent[0].flow, "certificate refused")
+        (failed,) = user.events
+        assert isinstance(failed, TransportFailed)
+        assert failed.transaction is sent[0]
+
+    @on_loop
+    async def test_request_fails_when_its_connection_ends_whoever_it_would_trust_on_another(self) -> None:
+        async with opened("tcp://127.0.0.1:0") as (endpoint, user):
+            async with opened("tcp://127.0.0.1:0", user=User(status=0)) as (peer, _):
+                address = endpoint.addresses[0]
+                flow = peer.flow_to("tcp", address.host, address.port)
+                assert flow is not None
+                peer.transactions.send_request(sip.our_request("OPTIONS"), flow, peer.now(), None)
+                peer.end_of_turn()
+                came = await user.wait_for(RequestReceived)
+                assert isinstance(came, RequestReceived)
+                way = came.flow
+                back = Flow(way.transport, way.host, way.port, way.listener, way.connection, Trust("name", "a.example"))
+                sent = endpoint.transactions.send_request(sip.our_request("BYE"), back, endpoint.now(), None)
+                endpoint.end_of_turn()
+            failed = await user.wait_for(TransportFailed)
+            assert isinstance(failed, TransportFailed)
+            assert failed.transaction is sent
+
+
 class TestLarge:
     """RFC 3261 §18.1.1, on sockets: one peer that has both transports at a port, and one that has UDP alone."""
 

@@ -361,6 +361,7 @@ class TestWalk:
     def test_targets_come_in_order_and_end(self) -> None:
         walk = Walk(self.targets(), FailedTargets(), 0.0)
         assert [walk.next() for _ in range(4)] == [*self.targets(), None]
+        assert not walk.has_left
         assert walk.fail(0.0) is None
 
     def test_next_one_comes_when_one_fails(self) -> None:
@@ -368,6 +369,7 @@ class TestWalk:
         failed = FailedTargets()
         walk = Walk(self.targets(), failed, 0.0)
         assert walk.next() == first
+        assert walk.has_left
         assert walk.fail(1.0) == second == walk.target
         assert failed.has(first, 1.0)
         assert not failed.has(second, 1.0)

@@ -1,6 +1,7 @@
 """Server location against a DNS server on loopback (RFC 3263), with a clock that tests turn."""
 
 import asyncio
+import contextlib
 import math
 from collections import Counter
 from pathlib import Path
@@ -11,7 +12,7 @@ from structlog.testing import capture_logs
 
 from b2bua.tasks import stop_all
 from b2bua.transport import resolver as resolver_module
-from b2bua.transport.location import NameNotFound, ResolutionFailed, Target, TransportUnsupported
+from b2bua.transport.location import NameNotFound, ResolutionFailed, ServerNotLocated, Target, TransportUnsupported
 from b2bua.transport.resolver import FAILURE, LATE, LONGEST, LONGEST_NEGATIVE, RECHECK, STALE, Destination, Resolver
 from conf.errors import InvalidSetting
 from tests.support.dns import QUICK, Clock, dns_serving, located, on_loops, shown
@@ -557,3 +558,29 @@ class TestSettings:
             assert Resolver()._dns.nameservers == ["127.0.0.1"]
             empty.write_text("nameserver 192.0.2.53\n")
             assert Resolver()._dns.nameservers == ["192.0.2.53"]
+
+
+class TestTold:
+    @on_loops
+    async def test_somebody_is_told_when_names_have_been_asked_for(self) -> None:
+        async with located(ZONE) as names:
+            told = asyncio.Event()
+            names.resolver.on_learned = told.set
+            names.resolver.prefetch([Destination("example.com", None, "udp")])
+            async with asyncio.timeout(5.0):
+                await told.wait()
+            assert names.resolver.lookup_cached("example.com", None, "udp")
+
+    @on_loops
+    async def test_fault_says_why_nothing_is_known(self) -> None:
+        async with located(ZONE) as names:
+            fault = names.resolver.fault
+            assert fault("example.com", None, "udp").startswith("DNS has not answered yet: _sip._udp.example.com")
+            for host in ("nobody.example.com", "sip.elsewhere"):
+                with contextlib.suppress(ServerNotLocated):
+                    await names.resolver.resolve(host, 5060, "udp")
+            assert fault("nobody.example.com", 5060, "udp") == (
+                "there is no such server: nobody.example.com A, nobody.example.com AAAA"
+            )
+            assert "REFUSED" in fault("sip.elsewhere", 5060, "udp")
+            assert "no transport of ours" in fault("example.com", None, "ws")
