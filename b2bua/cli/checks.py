@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
@@ -25,6 +26,9 @@ from b2bua.cli import queries
 from b2bua.cli.output import exact
 from b2bua.control.client import ControlClient
 from b2bua.control.messages import Message
+from b2bua.sip.uri import join_host_port
+from b2bua.transport.location import ServerNotLocated
+from b2bua.transport.resolver import Resolver
 from cdr.keeper import read_funds
 from cdr.space import WARN_ABOVE
 from conf.migrate import check_version
@@ -43,6 +47,10 @@ LEAST_FREE: Final = 200 * 1024 * 1024
 """Bytes; below it journals and the database are about to stop."""
 LITTLE_FREE: Final = 0.1
 """Part of the disk; below it somebody should look."""
+LOOKED_UP: Final = 16
+"""Names of gateways that are looked up at a time."""
+SHOWN: Final = 4
+"""Servers of a name that are shown."""
 SECOND_LOOK: Final = 1.0
 """Seconds between two looks at the counters: a call that begins or ends is seen half done only once."""
 _HELD: Final = " (held)"
@@ -327,6 +335,46 @@ async def _funds_off(scene: Scene) -> dict[int, str]:
     return off
 
 
+async def check_gateways(scene: Scene) -> list[Finding]:
+    """We listen on the transport of every gateway that is used, and DNS knows where those are that have a name."""
+    assert scene.connection is not None
+    gateways = await queries.active_gateways(scene.connection)
+    ours = tuple(dict.fromkeys(urlsplit(address).scheme for address in scene.settings.sip.listen))
+    findings = [
+        Finding("gateway", State.WARNING, f"{each['name']}: nothing of ours listens on {each['transport']}")
+        for each in gateways
+        if each["transport"] not in ours
+    ]
+    named = [each for each in gateways if each["transport"] in ours and not _is_address(each["host"])]
+    dns = scene.settings.dns
+    resolver = Resolver(ours, dns.nameservers, dns.timeout, is_quiet=True)
+    try:
+        for start in range(0, len(named), LOOKED_UP):
+            found = (_find_gateway(resolver, each) for each in named[start : start + LOOKED_UP])
+            findings += await asyncio.gather(*found)
+    finally:
+        resolver.close()
+    return findings or [Finding("gateway", State.OK, f"{len(gateways)} in use, each given by its address")]
+
+
+async def _find_gateway(resolver: Resolver, gateway: queries.Row) -> Finding:
+    try:
+        targets = await resolver.resolve(gateway["host"], gateway["port"], gateway["transport"])
+    except ServerNotLocated as error:
+        return Finding("gateway", State.FAULT, f"{gateway['name']} cannot be found: {error}")
+    places = [f"{each.transport}:{join_host_port(each.host, each.port)}" for each in targets]
+    shown = ", ".join(places[:SHOWN]) + (f" and {len(places) - SHOWN} more" if len(places) > SHOWN else "")
+    return Finding("gateway", State.OK, f"{gateway['name']}: {gateway['host']} is at {shown}")
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
 async def check_bans(scene: Scene) -> list[Finding]:
     """Say where banned sources are dropped; user space works as well, at a higher cost, so it is never a fault."""
     findings = []
@@ -379,8 +427,9 @@ CHECKS: Final[tuple[tuple[str, Check], ...]] = (
     ("counters", check_counters),
     ("ledger", check_ledger),
     ("funds", check_funds),
+    ("gateway", check_gateways),
 )
 """Every check under the name that its line bears when it cannot be done, in the order of the lines."""
 
-NEED_DATABASE: Final = frozenset({"CDR writer", "clock", "ledger", "funds"})
+NEED_DATABASE: Final = frozenset({"CDR writer", "clock", "ledger", "funds", "gateway"})
 """Checks that make no sense without a connection and our tables."""

@@ -187,6 +187,18 @@ async def gateways(
     return page(records, limit, lambda row: str(row["name"]))
 
 
+async def active_gateways(connection: Connection) -> list[Row]:
+    """Where the gateways are that calls may go to, by name."""
+    records = await connection.fetch(
+        """
+        SELECT gateway.name, gateway.host, gateway.port, gateway.transport
+        FROM gateway JOIN carrier ON carrier.id = gateway.carrier_id
+        WHERE gateway.status = 'active' AND carrier.status = 'active' ORDER BY gateway.name
+        """
+    )
+    return [dict(record) for record in records]
+
+
 async def registers_nobody(connection: Connection, name: str) -> bool:
     """Whether a gateway is to be registered at as nobody."""
     found: bool = await connection.fetchval(

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -14,8 +15,10 @@ from valkey.asyncio import Valkey
 from b2bua.cli import checks
 from b2bua.cli.checks import CAP_NET_ADMIN
 from conf.embedded import run_directory
+from conf.settings import DNSSettings
 from rating.ledger import post_payment
 from tests.b2bua.cli.command_line import CommandLine, Worker
+from tests.support.dns import DNSServer
 
 KEY = "sessions:{a:1}:a:2"
 
@@ -333,3 +336,65 @@ class TestMachine:
         assert states(doctor, "clock") == ["ok"]
         monkeypatch.setattr(checks, "LARGEST_CLOCK_DIFFERENCE", -1.0)
         assert states(doctor, "clock", status=1) == ["FAULT"]
+
+
+class TestGateway:
+    """Gateways are where their names say."""
+
+    ZONE = """$ORIGIN carrier.example.
+$TTL 300
+@          SOA ns hostmaster 1 3600 600 86400 60
+_sip._udp  SRV 1 0 5070 one
+_sip._udp  SRV 2 0 5060 two
+one        A   192.0.2.1
+two        A   192.0.2.2
+"""
+
+    @pytest.fixture
+    def named(self, doctor: CommandLine) -> Iterator[CommandLine]:
+        """A doctor who asks a DNS server of the test's own."""
+        loop = asyncio.new_event_loop()
+        server = DNSServer()
+        loop.run_until_complete(server.open())
+        server.load(self.ZONE)
+        thread = threading.Thread(target=loop.run_forever)
+        thread.start()
+        doctor("demo")
+        doctor.settings = replace(doctor.settings, dns=DNSSettings((server.address,)))
+        with_listener(doctor, "udp://127.0.0.1:0")
+        try:
+            yield doctor
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            server.close()
+            loop.run_until_complete(asyncio.sleep(0))  # sockets are closed in the next turn
+            loop.close()
+
+    def test_gateways_are_well_when_each_is_given_by_its_address(self, doctor: CommandLine) -> None:
+        doctor("demo")
+        with_listener(doctor, "udp://127.0.0.1:0")
+        assert findings(doctor, "gateway") == [("ok", "2 in use, each given by its address")]
+
+    def test_servers_are_shown_when_a_gateway_has_a_name(self, named: CommandLine) -> None:
+        named("gateway", "set", "demo-a", "--host", "carrier.example", "--port", "none")
+        assert findings(named, "gateway") == [
+            ("ok", "demo-a: carrier.example is at udp:192.0.2.1:5070, udp:192.0.2.2:5060")
+        ]
+
+    @pytest.mark.parametrize(
+        ("host", "reason"), [("nobody.carrier.example", "there is no such server"), ("else.example", "REFUSED")]
+    )
+    def test_gateway_is_a_fault_when_its_name_leads_nowhere(self, named: CommandLine, host: str, reason: str) -> None:
+        named("gateway", "set", "demo-a", "--host", host)
+        ((state, text),) = findings(named, "gateway", status=1)
+        assert (state, text.partition(":")[0]) == ("FAULT", "demo-a cannot be found")
+        assert reason in text
+
+    def test_gateway_is_a_warning_when_we_do_not_listen_on_its_transport(self, named: CommandLine) -> None:
+        named("gateway", "set", "demo-a", "--transport", "tls")
+        assert findings(named, "gateway") == [("warning", "demo-a: nothing of ours listens on tls")]
+
+    def test_gateway_is_not_looked_at_when_it_is_switched_off(self, named: CommandLine) -> None:
+        named("gateway", "set", "demo-a", "--host", "else.example", "--status", "inactive")
+        assert findings(named, "gateway") == [("ok", "1 in use, each given by its address")]
