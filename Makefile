@@ -12,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet -c constraints.txt
 
-.PHONY: help run test test-all check fmt bench behaviour crash fuzz assets db clean
+.PHONY: help run test test-all check fmt bench behaviour crash loss fuzz assets db clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -56,6 +56,11 @@ ROUNDS ?= 20
 crash: $(VENV)/.dev ## Kill every process at random moments under load, ROUNDS times, and count what is lost
 	@.ci/packages sipp
 	@$(BIN)/python -m tests.support.crash --rounds $(ROUNDS)
+
+CALLS ?= 500
+
+loss: $(VENV)/.dev ## Carry CALLS calls while 10 %, then 30 % of the datagrams are lost each way, and count what goes wrong
+	@for share in 10 30; do $(BIN)/python -m tests.support.loss --calls $(CALLS) --loss $$share; done
 
 fuzz: $(VENV)/.dev ## Throw messages at the SIP parsers for a minute, or for ten with ARGS="--seconds 600"
 	@$(BIN)/python -m tests.fuzz.parser $(ARGS)

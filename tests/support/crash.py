@@ -106,9 +106,9 @@ def run_round(switch: Switch, source: random.Random, calls: int, rate: int) -> s
     }
 
 
-def settle(switch: Switch) -> None:
+def settle(switch: Switch, patience: float = 90.0) -> None:
     """Wait until everything is up again, calls are over and records are posted."""
-    wait_until(lambda: switch.ask("ping").get("live_up") and switch.ask("ping")["calls"] == 0, "calls to end", 90.0)
+    wait_until(lambda: switch.ask("ping").get("live_up") and switch.ask("ping")["calls"] == 0, "calls to end", patience)
     wait_until(lambda: _try(switch.all_is_written), "records to be posted", 60.0)
 
 
