@@ -10,6 +10,7 @@ import hashlib
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from importlib import resources
 from typing import Any, ParamSpec
 
@@ -70,6 +71,8 @@ class Carried:
     is_lost: bool = False
     arrived: int = 0
     """How many messages had been sent when it first arrived."""
+    came_at: float = 0.0
+    """When that was."""
 
     @property
     def message(self) -> Request | Response:
@@ -100,6 +103,9 @@ class Wire:
         """Addresses to which sending fails."""
         self.copies: Callable[[Carried], int] = lambda _: 1
         """How many times a message arrives that is not lost by `lose`; 0: it is lost."""
+        self.delay: Callable[[Carried], float] = lambda _: 0.0
+        """How many seconds each copy of a message is under way."""
+        self._late: list[tuple[float, int, Carried]] = []
         self.carried: list[Carried] = []
 
     def clock(self) -> float:
@@ -136,17 +142,34 @@ class Wire:
         else:
             copies = self.copies(carried)
             carried.is_lost = not copies
-            self._queue.extend([carried] * copies)
+            for _ in range(copies):
+                self._dispatch(carried)
         self.carried.append(carried)
         return ""
 
+    def _dispatch(self, carried: Carried) -> None:
+        if seconds := self.delay(carried):
+            heappush(self._late, (self.now + seconds, len(self.carried), carried))
+        else:
+            self._queue.append(carried)
+
+    def _next_late(self, until: float) -> bool:
+        """Take up the next delayed message that arrives by a time; returns whether there is one."""
+        if not self._late or self._late[0][0] > until:
+            return False
+        arrives, _, carried = heappop(self._late)
+        self.now = max(self.now, arrives)
+        self._queue.append(carried)
+        return True
+
     def settle(self) -> None:
-        """Deliver until nothing is under way."""
+        """Deliver until nothing is under way but what is delayed."""
         while True:
             while self._queue:
                 carried = self._queue.popleft()
                 endpoint = self._endpoints.get(carried.target)
-                carried.arrived = carried.arrived or len(self.carried)
+                if not carried.arrived:
+                    carried.arrived, carried.came_at = len(self.carried), self.now - self._began
                 if endpoint is not None:
                     endpoint.arrive(carried)
             if not any([helper() for helper in self._helpers]):
@@ -158,6 +181,9 @@ class Wire:
         while True:
             due = [(deadline, e) for e in self._endpoints.values() if (deadline := e.next_deadline()) is not None]
             soonest, endpoint = min(due, key=lambda pair: pair[0], default=(end + 1, None))
+            if self._next_late(min(soonest, end)):
+                self.settle()
+                continue
             if endpoint is None or soonest > end:
                 break
             self.now = max(self.now, soonest)
