@@ -194,6 +194,8 @@ class ActiveCall(TimerOwner):
         else:
             if status < 400 and self._attempt.gateway.follows_redirects:
                 self._redirections.note(response)
+            elif status == 503 and self._servers is not None:
+                self._servers.refused(response)
             self._branch_failed(leg, status, q850_cause(response.headers))
 
     def _branch_failed(self, leg: CalleeLeg, status: int, cause: int | None, code: str = "") -> None:

@@ -217,8 +217,10 @@ class CarrierRegistration(ClientRequest, TimerOwner):
         else:
             self._send(flow)
 
-    def _next_server(self) -> bool:
+    def _next_server(self, response: Response | None = None) -> bool:
         """Whether another server of the gateway's name is asked, now that one has failed (RFC 3263 §4.3)."""
+        if self._servers is not None and response is not None:
+            self._servers.refused(response)
         flow = self._servers.fail() if self._servers is not None else None
         if flow is not None:
             self._send(flow)
@@ -264,7 +266,7 @@ class CarrierRegistration(ClientRequest, TimerOwner):
             self._registered(response)
         elif self._flow is not None and self._may_try_again(response):
             self._send(self._flow)  # the same server: another one would ask for other proof
-        elif status != 503 or not self._next_server():
+        elif status != 503 or not self._next_server(response):
             self._failed(f"{status} {response.reason}".strip(), _seconds(response.headers.first("retry-after")))
 
     def failed(self, transaction: ClientTransaction, code: str) -> None:

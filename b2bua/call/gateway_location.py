@@ -18,6 +18,7 @@ from b2bua.policy.devices import normalise_address
 from b2bua.policy.routes import Carrier, Gateway
 from b2bua.policy.snapshot import Snapshot
 from b2bua.sip.flow import SECURE, WEBSOCKETS, Flow, Trust
+from b2bua.sip.message import Response
 from b2bua.sip.uri import join_host_port
 from b2bua.tasks import spawn
 from b2bua.transport.endpoint import Endpoint
@@ -69,7 +70,7 @@ class Servers:
         clock: Gives monotonic seconds.
     """
 
-    __slots__ = ("_clock", "_failed", "_flows", "_walk", "domain", "flow")
+    __slots__ = ("_clock", "_failed", "_flows", "_rest", "_walk", "domain", "flow")
 
     def __init__(
         self, domain: str, found: list[tuple[Target, Flow]], failed: FailedTargets, clock: Callable[[], float]
@@ -78,6 +79,7 @@ class Servers:
         self._failed = failed
         self._flows = {(target.transport, target.host, target.port): flow for target, flow in found}
         self._walk = Walk((target for target, _ in found), failed, clock())
+        self._rest = FAILED_SECONDS
         self.domain = domain
         self.flow = self._flow_to(self._walk.next())
         """The way to the server that is being tried; None: all have failed."""
@@ -90,9 +92,16 @@ class Servers:
         """Whether there is another server to try."""
         return self._walk.has_left
 
-    def fail(self, seconds: float = FAILED_SECONDS) -> Flow | None:
-        """The server failed: others are tried before it for so long; returns the way to the next one."""
-        self.flow = self._flow_to(self._walk.fail(self._clock(), seconds))
+    def refused(self, response: Response) -> None:
+        """The server answered 503: it is spared for as long as it asks for (RFC 3261 §21.5.4)."""
+        digits = response.headers.first("retry-after").strip().partition(";")[0].partition(" ")[0]
+        if digits.isascii() and digits.isdigit() and len(digits) <= 10:
+            self._rest = float(digits)
+
+    def fail(self) -> Flow | None:
+        """The server failed: others are tried before it for a while; returns the way to the next one."""
+        self.flow = self._flow_to(self._walk.fail(self._clock(), self._rest))
+        self._rest = FAILED_SECONDS
         return self.flow
 
     def answered(self) -> None:

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from b2bua.call.gateway_location import GatewayLocator, Servers, is_address, make_resolver, trust_of, with_trust
 from b2bua.policy.routes import Gateway
 from b2bua.sip.flow import Flow, Trust
+from b2bua.sip.message import Response
 from b2bua.transport.endpoint import Endpoint
 from b2bua.transport.resolver import Resolver
 from conf.settings import DNSSettings, SIPSettings
@@ -106,6 +107,29 @@ class TestCall:
             assert servers_called(rig)[before:] == [TWO]  # what has failed is not tried first
             rig.hang_up(rig.caller)
             rig.assert_nothing_is_left()
+
+    @on_loop
+    @pytest.mark.parametrize(("asked", "spared"), [("120", 119.0), ("60 (busy);duration=9", 59.0), ("soon", 29.0)])
+    async def test_server_that_refuses_is_spared_as_long_as_it_asks_for(
+        self, make_rig: MakeRig, asked: str, spared: float
+    ) -> None:
+        async with named(make_rig) as (rig, _):
+            carrier = rig.carrier(rings=False, answers=False)
+            rig.carrier(3)
+            rig.dial()
+            refusal = Response.to(carrier.invites[0], 503, "them")
+            refusal.headers["retry-after"] = [asked]
+            rig.switch.receive(refusal.to_bytes(), Flow("udp", ONE, 5060))
+            rig.switch.end_of_turn()
+            rig.wire.settle()
+            assert servers_called(rig) == [ONE, TWO]
+            rig.hang_up(rig.caller)
+            for seconds, server in ((spared, TWO), (2.0, ONE)):
+                rig.wire.advance(seconds)
+                rig.dial()
+                assert servers_called(rig)[-1] == server
+                rig.caller.hang_up()
+                rig.wire.settle()
 
     @on_loop
     async def test_server_has_its_own_time_to_answer_when_the_one_before_was_slow(self, make_rig: MakeRig) -> None:
