@@ -13,8 +13,9 @@ from typing import Any, Final, Self
 from tests.behaviour import changes
 from tests.behaviour.configuration import Configuration
 from tests.behaviour.rows import ANY, Delivery, Refusal, Row
-from tests.behaviour.traffic import Call, Message, Program, callee, caller, register
+from tests.behaviour.traffic import Call, Program, callee, caller, register
 from tests.support.crash import find_victim
+from tests.support.sipp import Message
 from tests.support.switch import Switch, free_port, wait_until
 
 _TALK_MS: Final = 300

@@ -1,13 +1,12 @@
 """sipp as caller, callee and telephone: scenarios made for a row, and what was said, read from sipp's own trace."""
 
-import re
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
-from urllib.parse import unquote
 
+from tests.support.sipp import Message, read_trace
 from tests.support.switch import free_port
 
 SECRET: Final = "secret"
@@ -42,59 +41,6 @@ class Call:
     """More of them; `{port}` is the switch's."""
     user: str = ""
     """SIP user who proves its secret when it is asked to; empty: nobody does."""
-
-
-# What was said
-
-
-@dataclass(slots=True)
-class Message:
-    """One message of a trace."""
-
-    is_sent: bool
-    first_line: str
-    headers: dict[str, list[str]] = field(default_factory=dict)
-
-    @property
-    def status(self) -> int:
-        """Of an answer; 0: it is a request."""
-        return int(self.first_line.split()[1]) if self.first_line.startswith("SIP/2.0 ") else 0
-
-    def first(self, name: str) -> str:
-        """A header's first value, empty where there is none."""
-        return self.headers.get(name, [""])[0]
-
-    @property
-    def number(self) -> str:
-        """User of the Request-URI."""
-        return _user(self.first_line.split()[1])
-
-    @property
-    def caller(self) -> str:
-        """User of From."""
-        return _user(self.first("from"))
-
-
-def _user(text: str) -> str:
-    match = re.search(r"sips?:([^@>]*)@", text)
-    return unquote(match[1]) if match else ""
-
-
-_MESSAGE = re.compile(r"^-{40,} [^\n]*\n(?:UDP|TCP) message (sent|received) [^\n]*:\n\n", re.MULTILINE)
-
-
-def read_trace(path: Path) -> list[Message]:
-    """All that sipp has sent and received, in order."""
-    parts = _MESSAGE.split(path.read_text(errors="replace") if path.exists() else "")
-    found = []
-    for direction, text in zip(parts[1::2], parts[2::2], strict=True):
-        lines = text.partition("\n\n")[0].splitlines()
-        message = Message(direction == "sent", lines[0])
-        for line in lines[1:]:
-            name, _, value = line.partition(":")
-            message.headers.setdefault(name.strip().lower(), []).append(value.strip())
-        found.append(message)
-    return found
 
 
 # Scenarios
