@@ -354,7 +354,10 @@ def check_did_destination(case: Case) -> str:
     for destination in did.destinations:
         decision.attempts += _to_destination(case, did, destination)
     if not decision.attempts:
-        return case.refuse("NO_ROUTE", did.title)
+        devices = [_device_of(case, destination) for destination in did.destinations]
+        quiet = next((device for device in devices if device is not None and device.kind == "user"), None)
+        # Whoever is there and cannot be tried wants no calls.
+        return case.refuse("DO_NOT_DISTURB", f"user {quiet.username}") if quiet else case.refuse("NO_ROUTE", did.title)
     decision.ring_failover = decision.any_failover = True
     return ""
 
@@ -363,13 +366,19 @@ def _to_destination(case: Case, did: DID, destination: DIDDestination) -> list[A
     number = case.decision.sent_destination
     if destination.kind == "number":
         return [_forward(case, destination.number)]
+    device = _device_of(case, destination)
+    if device is None:
+        return []
+    return _to_user(case, device, number) if device.kind == "user" else [_to_device(case, device, number)]
+
+
+def _device_of(case: Case, destination: DIDDestination) -> Device | None:
+    """The device that calls to a destination can be sent to."""
     if destination.kind == "extension":
         device = case.snapshot.users.by_extension(case.account.id, destination.number)
     else:
         device = case.snapshot.device(*destination.device) if destination.device is not None else None
-    if device is None or device.status != "active" or destination.kind == "voice_mail":
-        return []
-    return _to_user(case, device, number) if device.kind == "user" else [_to_device(case, device, number)]
+    return device if device is not None and device.status == "active" and destination.kind != "voice_mail" else None
 
 
 def _to_user(case: Case, user: Device, number: str) -> list[Attempt]:

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from b2bua.policy.accounts import PLAIN_HANDLING
+from b2bua.policy.accounts import PLAIN_HANDLING, CallHandling
 from b2bua.policy.checks import FORWARD_RING_TIMEOUT
 from b2bua.policy.decision import Trace
 from b2bua.policy.dids import DIDDestination
@@ -337,6 +337,14 @@ class TestDestinations:
 
     def test_failover_destination_is_the_only_one_when_the_first_is_inactive(self, world: World) -> None:
         world.user.status = "inactive"
+        assert self.attempts(world, TO_USER, DIDDestination("number", number="4420")) == [("forward", "number 4420")]
+
+    @pytest.mark.parametrize("destination", [TO_USER, DIDDestination("extension", number="101")])
+    def test_user_who_wants_no_calls_is_busy(self, world: World, destination: DIDDestination) -> None:
+        world.user.extension = "101"
+        world.snapshot.handling[9] = CallHandling(do_not_disturb=True)
+        world.dids[0].destinations[:] = [destination]
+        assert call(world) == ("DO_NOT_DISTURB", "user alice")
         assert self.attempts(world, TO_USER, DIDDestination("number", number="4420")) == [("forward", "number 4420")]
 
     @pytest.mark.parametrize(
