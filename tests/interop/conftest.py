@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from tests.support.interop import Listeners, Trunks, exchange, wait_until_idle
+from tests.support.interop import PHONES, Listeners, Telephone, Trunks, exchange, wait_until_idle
 from tests.support.sipp import Scenario
 from tests.support.switch import Switch
 
@@ -63,3 +63,25 @@ def play(switch: Switch) -> Iterator[Play]:
             return played.enter_context(Scenario(name, switch.directory, **how))
 
         yield begin
+
+
+class Register(Protocol):
+    """Registers a telephone at the switch."""
+
+    def __call__(self, telephone: Telephone, *ports: int, expires: int = 60) -> Scenario: ...
+
+
+@pytest.fixture
+def register(switch: Switch, play: Play) -> Register:
+    """Register a telephone from the first of its ports, with a contact at each; without a port: take all back."""
+
+    def begin(telephone: Telephone, *ports: int, expires: int = 60) -> Scenario:
+        contacts = ", ".join(f"<sip:{telephone.name}@{PHONES}:{port}>" for port in ports)
+        keys = {"user": telephone.name, "contacts": contacts or "*", "expires": str(expires if ports else 0)}
+        to = f"127.0.0.1:{switch.port}"
+        port = ports[0] if ports else 0
+        played = play("phone_registers", host=PHONES, port=port, to=to, keys=keys, options=telephone.proof)
+        played.wait()
+        return played
+
+    return begin

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from asyncpg import Record
 
+from b2bua.cli.demo_data import ha1_md5
 from tests.support.certificates import Authority
 from tests.support.configuration import Configuration
 from tests.support.hep import read
@@ -18,6 +19,8 @@ from tests.support.switch import Switch, free_port, running_switch, wait_until
 DOMAIN: Final = "switch.example"
 """Whom the switch's certificate is for."""
 SECOND_HOST: Final = "127.0.0.2"
+PHONES: Final = "127.0.0.20"
+"""Where telephones stand; no device and no gateway is there."""
 REALM: Final = "softswitch"
 SECRET: Final = "secret"
 """Of every SIP user, and of us at carriers."""
@@ -92,8 +95,24 @@ class Trunk:
     """Calls to it of the demo's customers go to this gateway alone."""
 
 
+@dataclass(frozen=True, slots=True)
+class Telephone:
+    """A SIP user."""
+
+    user_id: int
+    name: str
+    number: str
+    """The DID that leads to it."""
+    extension: str
+
+    @property
+    def proof(self) -> tuple[str, ...]:
+        """sipp's options for its name and secret."""
+        return ("-au", self.name, "-ap", SECRET)
+
+
 class Trunks:
-    """Gateways for tests, with a number each.
+    """Gateways and telephones for tests, with a number each.
 
     Args:
         switch: With the demo data.
@@ -123,6 +142,29 @@ class Trunks:
             configuration.insert("dialing_route", account_id=account["id"], pattern=number, route_id=route)
         self.switch.wait_for_configuration()
         return Trunk(gateway_id, place or 0, number)
+
+    def prove(self, trunk: Trunk, **gateway: Any) -> None:
+        """Let us prove ourselves at a gateway by digest, as `trunk`, and change it otherwise."""
+        (row,) = self.switch.query("SELECT name FROM gateway WHERE id = $1", trunk.gateway_id)
+        options = ("--auth-user", "trunk", "--auth-secret", "-")
+        self.switch.command("gateway", "set", row["name"], *options, typed=f"{SECRET}\n")
+        if gateway:
+            self.configuration.update("gateway", trunk.gateway_id, **gateway)
+        self.switch.wait_for_configuration()
+
+    def telephone(self, extension: str, **user: Any) -> "Telephone":
+        """A SIP user of the demo's subscriber, who has not registered, and a DID that leads to it."""
+        number = str(next(_numbers))
+        name = f"phone{number}"
+        (account,) = self.switch.query("SELECT id FROM account WHERE code = 'DEMO0003'")
+        user_id = self.configuration.insert(
+            "sip_user", account_id=account["id"], username=name, extension=extension,
+            ha1_md5=ha1_md5(name, REALM, SECRET), **user,
+        )  # fmt: skip
+        did_id = self.configuration.insert("did", number=number, account_id=account["id"])
+        self.configuration.insert("did_destination", did_id=did_id, kind="sip_user", sip_user_id=user_id)
+        self.switch.wait_for_configuration()
+        return Telephone(user_id, name, number, extension)
 
     def remove(self) -> None:
         """Leave no number and no active gateway behind."""
