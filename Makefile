@@ -21,11 +21,11 @@ run: $(VENV)/.run $(VENV)/.assets ## Run the whole system in this terminal, Ctrl
 	@exec $(BIN)/python -m b2bua $(ARGS) run
 
 test: $(VENV)/.dev $(VENV)/.assets ## Run the tests, but for the slow ones
-	@.ci/packages sipp chromium sipvicious
+	@.ci/packages sipp chromium sipvicious baresip
 	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
 test-all: $(VENV)/.dev $(VENV)/.assets ## Run all tests
-	@.ci/packages sipp chromium sipvicious
+	@.ci/packages sipp chromium sipvicious baresip
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.dev ## Look for mistakes without running anything: format, lint, types, imports, templates

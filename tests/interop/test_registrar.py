@@ -82,9 +82,7 @@ class TestBeingCalled:
         (row,) = switch.query("SELECT kind, b_address FROM cdr WHERE is_last")
         assert (row["kind"], row["b_address"]) == ("incoming", f"{PHONES}:{ports[1]}")
 
-    def test_call_is_refused_when_nobody_has_registered(
-        self, switch: Switch, telephone: Telephone, play: Play
-    ) -> None:
+    def test_call_is_refused_when_nobody_has_registered(self, switch: Switch, telephone: Telephone, play: Play) -> None:
         play("caller_hears_480", number=telephone.number).wait()
         assert outcome(*switch.wait_for_records(1)) == ("NOT_REGISTERED", 480, "system")
 

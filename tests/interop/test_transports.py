@@ -4,8 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from b2bua.agent.user_agent import Answerer, Caller
+from b2bua.sip.flow import Trust
+from b2bua.tasks import stop_all
 from tests.interop.conftest import Play
-from tests.support.interop import SECOND_HOST, Listeners, Trunks, outcome
+from tests.support.calls import SOURCE, agents, within
+from tests.support.interop import DOMAIN, SECOND_HOST, Listeners, Trunks, outcome
+from tests.support.servers import Run
 from tests.support.switch import Switch
 
 TRANSPORTS = "a_transport, b_transport, a_address, b_address"
@@ -74,9 +79,7 @@ class TestIPv6:
         assert (found["a_transport"], found["a_address"]) == (name, f"[::1]:{caller.port}")
 
     @pytest.mark.parametrize(("transport", "name"), [("u1", "udp"), ("t1", "tcp")])
-    def test_carrier_is_called(
-        self, switch: Switch, trunks: Trunks, play: Play, transport: str, name: str
-    ) -> None:
+    def test_carrier_is_called(self, switch: Switch, trunks: Trunks, play: Play, transport: str, name: str) -> None:
         trunk = trunks.add(host="::1", transport=name)
         carrier = play("carrier", port=trunk.port, host="::1", transport=transport)
         play("caller", number=trunk.number).wait()
@@ -110,3 +113,59 @@ class TestAddresses:
         (bye,) = caller.received("BYE")
         assert f"SIP/2.0/UDP {place};" in bye.first("via")
         assert outcome(*switch.wait_for_records(1)) == ("ANSWERED", 200, "callee")
+
+
+class TestSecureAndWebSocket:
+    """sipp of Debian has neither: both ends are user agents of our own."""
+
+    def agents(self, transport: str, listeners: Listeners, port: int) -> tuple[Caller, Answerer]:
+        caller, carrier = Caller(transport=transport), Answerer(port=port, transport=transport)
+        caller.tls = listeners.authority.settings("caller.example", file="caller.pem")
+        carrier.tls = listeners.authority.settings("127.0.0.1", file="carrier.pem")
+        return caller, carrier
+
+    def dial(self, caller: Caller, listeners: Listeners, number: str) -> None:
+        transport = caller.endpoint.addresses[0].transport
+        port = listeners.tls if transport == "tls" else listeners.websocket
+        trust = Trust("name", DOMAIN) if transport == "tls" else Trust("none", "")
+        caller.call(number, SOURCE, "127.0.0.1", port, transport, trust=trust)
+
+    @pytest.mark.parametrize("transport", ["tls", "ws"])
+    @pytest.mark.parametrize("hangs_up", ["caller", "callee"])
+    def test_call_goes_through(
+        self, switch: Switch, listeners: Listeners, trunks: Trunks, run: Run, transport: str, hangs_up: str
+    ) -> None:
+        trunk = trunks.add(transport=transport)
+        caller, carrier = self.agents(transport, listeners, trunk.port)
+
+        async def call() -> None:
+            async with agents(caller, carrier):
+                self.dial(caller, listeners, trunk.number)
+                await within(caller.is_answered)
+                await within(carrier.is_answered)
+                first, other = (caller, carrier) if hangs_up == "caller" else (carrier, caller)
+                first.hang_up()
+                await within(other.is_ended)
+            await stop_all()
+
+        run(call())
+        found = addresses(switch)
+        assert (found["a_transport"], found["b_transport"]) == (transport, transport)
+        assert outcome(*switch.records()) == ("ANSWERED", 200, hangs_up)
+
+    def test_carrier_is_not_called_when_its_certificate_names_another(
+        self, switch: Switch, listeners: Listeners, trunks: Trunks, run: Run
+    ) -> None:
+        trunk = trunks.add(transport="tls")
+        caller, carrier = self.agents("tls", listeners, trunk.port)
+        carrier.tls = listeners.authority.settings("other.example", file="other.pem")
+
+        async def call() -> None:
+            async with agents(caller, carrier):
+                self.dial(caller, listeners, trunk.number)
+                await within(caller.is_ended)
+            await stop_all()
+
+        run(call())
+        assert (caller.status, carrier.invites) == (503, [])
+        assert outcome(*switch.wait_for_records(1))[:2] == ("TRANSPORT_FAILURE", 503)

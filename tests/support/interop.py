@@ -63,9 +63,7 @@ def exchange(directory: Path) -> Iterator[tuple[Switch, Listeners]]:
         capture.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_194_304)
         capture.bind(("127.0.0.1", 0))
         stream = socket.SOCK_STREAM
-        listeners = Listeners(
-            free_port(), free_port(stream), free_port(stream), free_port(stream), capture, authority
-        )
+        listeners = Listeners(free_port(), free_port(stream), free_port(stream), free_port(stream), capture, authority)
         port = free_port()
         listen = (
             f"udp://127.0.0.1:{port}", f"tcp://127.0.0.1:{port}", f"udp://{SECOND_HOST}:{listeners.second}",
