@@ -1,5 +1,6 @@
 """baresip, a telephone that others wrote: it is told what to do over its control connection, and tells what happens."""
 
+import contextlib
 import json
 import os
 import socket
@@ -162,10 +163,8 @@ class Baresip:
 
     def _read(self) -> list[dict[str, Any]]:
         """Take what has come; events go to `events`, answers to commands are returned."""
-        try:
+        with contextlib.suppress(TimeoutError):
             self._buffer += self._control.recv(65_536)
-        except TimeoutError:
-            pass
         answers = []
         while (colon := self._buffer.find(b":")) > 0:
             size = int(self._buffer[:colon])
