@@ -24,7 +24,7 @@ from b2bua.call.exchange import METHODS as EXCHANGED
 from b2bua.call.exchange import OFFERING, Exchange
 from b2bua.call.forwarding import HEADER as FORWARD_HEADER
 from b2bua.call.forwarding import ForwardSigner
-from b2bua.call.gateway_location import GatewayLocator, with_trust
+from b2bua.call.gateway_location import GatewayLocator, is_address, with_trust
 from b2bua.call.health import GatewayHealth, Probe, Prober
 from b2bua.call.identity import new_call_id
 from b2bua.call.ladder import Ladders
@@ -498,6 +498,8 @@ class CallDriver(EndpointUser):
             flow = with_trust(flow, decision.gateway)
         hops, privacy = facts.max_forwards - 1, _privacy(request)
         call = ActiveCall(self, record.call_id, decision, record, request.body, hops, privacy)
+        if request.via.host != flow.host:
+            flow.is_behind_nat = is_address(request.via.host)
         call.parties.caller = CallerLeg(self.endpoint, transaction, request, flow, call, self.user_agent)
         if decision.gateway is not None:
             call.caller.ringing_mode = decision.gateway.reliable_ringing
@@ -562,6 +564,7 @@ class CallDriver(EndpointUser):
             if flow is None:
                 flow = self.endpoint.flow_to(binding.transport, binding.host, binding.port)
             if flow is not None:
+                flow.is_behind_nat = binding.is_behind_nat
                 contacts.append(Contact(binding.request_uri, flow, binding.path))
         return contacts
 

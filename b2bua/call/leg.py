@@ -127,11 +127,13 @@ def next_hop(endpoint: Endpoint, flow: Flow, request: Request) -> Flow:
     """Where a request in a dialog goes: its first Route, else its Request-URI (RFC 3261 §12.2.1.1, §8.1.2).
 
     The way of the messages before is kept where it leads there anyway, where its connection is open or is a WebSocket,
-    which nobody else can make, and where the target is a private address that its network hides from us, or a name,
-    which would have to be looked up. Another way demands the same of the peer's certificate.
+    which nobody else can make, where the peer is behind NAT, and where the target is a private address that its network
+    hides from us, or a name, which would have to be looked up. Another way demands the same of the peer's certificate.
     """
     route = request.headers.first("route")
     target = route or request.uri
+    if flow.is_behind_nat and not route:
+        return flow
     if flow.transport in WEBSOCKETS or _leads_along(flow, target) or endpoint.is_open(flow):
         return flow
     try:

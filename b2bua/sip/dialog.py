@@ -148,6 +148,7 @@ class Dialog:
             "flow": [flow.transport, flow.host, flow.port, flow.listener],
             "trust": list(flow.trust) if flow.trust is not None else None,
             "prefers_tcp": flow.large is not None,
+            "behind_nat": flow.is_behind_nat,
         }
 
     @classmethod
@@ -157,6 +158,7 @@ class Dialog:
         trust = record.get("trust")  # what was written before it was kept has none
         large = Flow("tcp", host, port, listener) if record.get("prefers_tcp") else None
         flow = Flow(transport, host, port, listener, trust=Trust(*trust) if trust else None, large=large)
+        flow.is_behind_nat = bool(record.get("behind_nat"))
         dialog = cls(record["call_id"], record["local"], record["local_tag"], record["contact"], flow)
         for name in ("local_cseq", "remote", "remote_tag", "remote_cseq", "remote_target", "route_set"):
             setattr(dialog, name, record[name])

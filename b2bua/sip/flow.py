@@ -22,7 +22,7 @@ class Trust(NamedTuple):
 class Flow:
     """One path to a peer. The transports make them; the core compares and carries them."""
 
-    __slots__ = ("connection", "host", "large", "listener", "port", "reliable", "transport", "trust")
+    __slots__ = ("connection", "host", "is_behind_nat", "large", "listener", "port", "reliable", "transport", "trust")
 
     def __init__(
         self,
@@ -48,6 +48,8 @@ class Flow:
         self.large = large
         """The way of requests above 1,300 bytes (RFC 3261 §18.1.1); None: the same."""
         self.reliable = transport != "udp"
+        self.is_behind_nat = False
+        """Whether the peer calls itself by another address than that which it is reached at."""
 
     @property
     def parameter(self) -> str:

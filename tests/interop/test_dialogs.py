@@ -88,9 +88,7 @@ class TestElsewhere:
 class TestTransfer:
     """Without asking first (RFC 5589 §5); tests/interop/test_transfer.py asks."""
 
-    def test_caller_has_the_carrier_connected_with_another(
-        self, switch: Switch, trunks: Trunks, play: Play
-    ) -> None:
+    def test_caller_has_the_carrier_connected_with_another(self, switch: Switch, trunks: Trunks, play: Play) -> None:
         first, second = trunks.add(), trunks.add()
         transferred = play("carrier_is_transferred", port=first.port, talk_ms=300)
         target = play("carrier", port=second.port)

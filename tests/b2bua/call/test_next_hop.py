@@ -45,6 +45,14 @@ class TestNextHop:
         assert hop(flow, target) is flow
 
     @on_loop
+    async def test_way_is_kept_when_the_peer_is_behind_nat_unless_it_has_a_route(self) -> None:
+        flow = Flow("udp", "10.9.0.1", 40_000)
+        assert str(hop(flow, "sip:bob@10.0.0.7:5060")) == "udp:10.0.0.7:5060"
+        flow.is_behind_nat = True
+        assert hop(flow, "sip:bob@10.0.0.7:5060") is flow
+        assert str(hop(flow, "sip:bob@10.0.0.7:5060", "<sip:20.30.40.9;lr>")) == "udp:20.30.40.9:5060"
+
+    @on_loop
     @pytest.mark.parametrize(
         ("target", "place"),
         [

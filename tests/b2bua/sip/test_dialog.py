@@ -230,7 +230,9 @@ class TestRecord:
         record = json.loads(json.dumps(dialog.to_record()))
         back = Dialog.from_record(record).flow
         assert (back.trust, str(back.large)) == (flow.trust, str(flow.large))
-        for name in ("trust", "prefers_tcp"):
+        flow.is_behind_nat = True
+        assert Dialog.from_record(dialog.to_record()).flow.is_behind_nat
+        for name in ("trust", "prefers_tcp", "behind_nat"):
             del record[name]  # as it was written before
         assert Dialog.from_record(record).flow.trust is None
 
