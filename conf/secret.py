@@ -90,7 +90,10 @@ class Vault:
         try:
             if not sealed.startswith(_VERSION):
                 raise ValueError(sealed[: len(_VERSION)])
-            data = base64.b64decode(sealed.removeprefix(_VERSION), validate=True)
+            text = sealed.removeprefix(_VERSION)
+            data = base64.b64decode(text, validate=True)
+            if base64.b64encode(data).decode() != text:
+                raise ValueError  # the last letter has bits that nothing else would miss
             return self._cipher.decrypt(data[:_NONCE_SIZE], data[_NONCE_SIZE:], self._purpose).decode()
         except (ValueError, InvalidTag):
             raise UnreadableSecret("a secret in the database was not encrypted with this system's secret.key") from None

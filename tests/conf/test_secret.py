@@ -143,6 +143,13 @@ class TestVault:
             with pytest.raises(UnreadableSecret):
                 vault.open(changed)
 
+    def test_text_is_refused_when_a_bit_was_changed_that_encodes_nothing(self) -> None:
+        vault = Vault(b"key", CARRIERS)
+        sealed = vault.seal("secret")
+        assert sealed.endswith("==")
+        with pytest.raises(UnreadableSecret):
+            vault.open(f"{sealed[:-3]}{chr(ord(sealed[-3]) + 1)}==")
+
     def test_message_tells_nothing_of_the_secret(self) -> None:
         with pytest.raises(UnreadableSecret) as caught:
             Vault(b"key", CARRIERS).open("plain text")
