@@ -9,6 +9,9 @@ import pytest
 from tests.admin.conftest import Play
 from tests.admin.panel import Panel
 
+UNKNOWN = "01920000-0000-7000-8000-000000000000"
+"""Id of no call."""
+
 
 def shown(text: str) -> int:
     return len(re.findall(r'<tr id="record-', text))
@@ -157,7 +160,7 @@ def test_list_says_why_a_call_failed(play: Play) -> None:
     play(scenario)
 
 
-@pytest.mark.parametrize("address", ["/call-records/x/1", f"/call-records/{uuid4()}/1", f"/call-records/{uuid4()}/x"])
+@pytest.mark.parametrize("address", ["/call-records/x/1", f"/call-records/{UNKNOWN}/1", f"/call-records/{UNKNOWN}/x"])
 def test_record_that_is_none_is_not_found(play: Play, address: str) -> None:
     async def scenario(panel: Panel) -> None:
         await panel.signed_in()
