@@ -187,6 +187,35 @@ class HEPSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaSettings:
+    """[media]: engines that calls with media go through, and our own one."""
+
+    engines: tuple[str, ...] = setting(
+        ("own",),
+        "Engines, calls are shared by weight: own, udp://address:port?weight=2 (rtpengine too), unix:///path; "
+        "without own none is started here",
+    )
+    listen: tuple[str, ...] = setting((), "Where our engine hears requests besides its own socket: udp://address:port")
+    interfaces: tuple[str, ...] = setting(
+        (),
+        "Addresses of our engine: address, name=address or name=address!shown; empty: chosen by the route to the peer",
+    )
+    first_port: int = setting(30_000, "First port of our engine, …")
+    last_port: int = setting(39_999, "… and its last")
+    source: str = setting(
+        "learn-once",
+        "Where an end may send from: where its description says, where it does send from, or the first such place",
+        choices=("strict", "learn", "learn-once"),
+    )
+    timeout: float = setting(30.0, "A call is ended when nothing has come from either end for so long", unit="s")
+    hold_timeout: float = setting(600.0, "The same while it is on hold", unit="s")
+    kernel: bool = setting(True, "Let the kernel pass packets on where the process may (CAP_NET_ADMIN)")
+    video: bool = setting(True, "Pass video; else it is refused in the description")
+    t38: bool = setting(True, "Pass T.38 fax; else it is refused in the description")
+    max_calls: int = setting(5000, "Most calls of our engine")
+
+
+@dataclass(frozen=True, slots=True)
 class PanelSettings:
     """[panel]: the web panel."""
 
@@ -212,4 +241,5 @@ class Settings:
     cdr: CDRSettings = field(default_factory=CDRSettings)
     trace: TraceSettings = field(default_factory=TraceSettings)
     hep: HEPSettings = field(default_factory=HEPSettings)
+    media: MediaSettings = field(default_factory=MediaSettings)
     panel: PanelSettings = field(default_factory=PanelSettings)
