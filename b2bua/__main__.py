@@ -56,6 +56,7 @@ COMMANDS: Final = {
     "restore": Entry("b2bua.cli.backup", "Put a backup in the place of what there is.", "restore"),
     "migrate": Entry("b2bua.cli.migrate", "Bring the database to the schema of this version."),
     "sip": Entry("b2bua.cli.sip", "Run one SIP worker alone."),
+    "media": Entry("b2bua.cli.media", "Run the media engine alone."),
     "snapshot": Entry("b2bua.cli.snapshot", "Write the files of rates and devices that SIP workers map."),
     "admin": Entry("b2bua.cli.admin", "Run the web panel and the REST API alone."),
 }

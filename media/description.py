@@ -6,6 +6,7 @@ Lines that are not understood are kept as they are. What cannot be anchored rais
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from itertools import pairwise
 from typing import Final
 
 from media.errors import InvalidDescription
@@ -131,7 +132,7 @@ def parse(body: bytes) -> Description:
     session = Description(lines[: starts[0]] if starts else lines)
     address = _find_address(session.lines)
     direction = _find_direction(session.lines, "sendrecv")
-    for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+    for start, end in pairwise([*starts, len(lines)]):
         medium = _parse_medium(lines[start], lines[start + 1 : end])
         medium.address = _find_address(medium.lines) or address
         medium.direction = _find_direction(medium.lines, direction)

@@ -40,9 +40,7 @@ class NoEngine(MediaError):
 
 
 class OutOfPorts(MediaError):
-    """The engine has no port left."""
-
-    status_hint = 503
+    """The engine has no port left, or as many calls as it may have; another one may do."""
 
 
 class UnknownCall(MediaError):

@@ -19,6 +19,7 @@ from conf.loader import load
 from conf.log import configure
 from conf.migrate import migrate
 from conf.settings import Settings
+from media.engine_address import OWN, OWN_NAME
 
 log = structlog.get_logger()
 
@@ -64,8 +65,12 @@ def own_processes(settings: Settings) -> list[Child]:
         "SOFTSWITCH_SYSTEM__DIRECTORY": str(settings.system.path),
     }
     python = sys.executable
+    # An engine that is named elsewhere is somebody else's to start.
+    has_engine = any(text.partition("?")[0] == OWN for text in settings.media.engines)
+    media = [Child(OWN_NAME, (python, "-m", "media"), environ, patience=0.4)] if has_engine else []
     return [
         Child("sip-1", (python, "-m", "b2bua", "sip", "--name", "sip-1"), environ, drains=True, patience=1.5),
+        *media,
         Child("snapshot", (python, "-m", "b2bua", "snapshot"), environ, patience=0.5),
         Child("admin", (python, "-m", "admin"), environ, patience=0.7),
         Child("cdr", (python, "-m", "cdr"), environ, patience=1.2),

@@ -1,0 +1,127 @@
+"""Sockets on which an engine hears requests: its own Unix socket, and UDP where that is set.
+
+A request that comes again, since its answer was lost, gets the same answer: cookies are remembered for a while.
+"""
+
+import asyncio
+import socket
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import structlog
+
+from conf.errors import InvalidSetting
+from media import ng
+
+log = structlog.get_logger()
+
+BATCH: Final = 32
+"""Most requests between two looks at the sockets of media."""
+
+ANSWERS_LIMIT: Final = 4096
+"""Answers that are remembered."""
+
+_RECEIVE_BUFFER: Final = 4 * 1024 * 1024
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """Address and port of an entry of `[media] listen`.
+
+    Raises:
+        InvalidSetting: it is malformed.
+    """
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+        address = str(ip_address(parts.hostname or ""))
+    except ValueError:
+        port, address = None, ""
+    if not port or parts.scheme != "udp" or parts.path not in ("", "/"):
+        raise InvalidSetting(f"[media] listen: {text!r} must look like udp://127.0.0.1:2223")
+    return address, port
+
+
+class Server:
+    """Hears requests and answers them.
+
+    Args:
+        handle: Does a request.
+        path: Of the Unix socket; one that was left is replaced. None: there is none.
+        listen: Addresses and ports for UDP.
+
+    Raises:
+        OSError: an address cannot be bound.
+    """
+
+    def __init__(
+        self, handle: Callable[[ng.Message], ng.Message], path: Path | None, listen: Sequence[tuple[str, int]] = ()
+    ) -> None:
+        self._handle = handle
+        self._path = path
+        self._answers: OrderedDict[tuple[bytes, Any], bytes] = OrderedDict()
+        self._sockets: list[socket.socket] = []
+        self._loop = asyncio.get_running_loop()
+        try:
+            if path is not None:
+                path.unlink(missing_ok=True)
+                self._open(socket.AF_UNIX, str(path))
+                path.chmod(0o600)
+            for address, port in listen:
+                self._open(socket.AF_INET6 if ":" in address else socket.AF_INET, (address, port))
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def addresses(self) -> list[Any]:
+        """What is bound."""
+        return [opened.getsockname() for opened in self._sockets]
+
+    def close(self) -> None:
+        """Hear no more."""
+        for opened in self._sockets:
+            self._loop.remove_reader(opened.fileno())
+            opened.close()
+        self._sockets.clear()
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+    def _open(self, family: int, address: Any) -> None:  # noqa: ANN401 - as socket has them
+        opened = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        self._sockets.append(opened)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        opened.bind(address)
+        self._loop.add_reader(opened.fileno(), self._readable, opened)
+
+    def _readable(self, opened: socket.socket) -> None:
+        for _ in range(BATCH):
+            try:
+                datagram, source = opened.recvfrom(65_536)
+            except OSError:
+                return
+            answer = self._answer(datagram, source)
+            if answer and source:
+                try:
+                    opened.sendto(answer, source)
+                except OSError as error:
+                    log.debug("answer could not be sent", reason=str(error))
+
+    def _answer(self, datagram: bytes, source: Any) -> bytes:  # noqa: ANN401
+        try:
+            cookie, message, form = ng.unpack(datagram)
+        except ng.MalformedMessage as error:
+            return ng.pack(error.cookie, ng.error(str(error))) if error.cookie else b""
+        known = self._answers.get((cookie, source))
+        if known is not None:
+            return known
+        answer = ng.pack(cookie, self._handle(message), form)
+        if len(answer) > ng.SIZE_LIMIT:
+            answer = ng.pack(cookie, ng.error("the answer is too large"), form)
+        self._answers[cookie, source] = answer
+        if len(self._answers) > ANSWERS_LIMIT:
+            self._answers.popitem(last=False)
+        return answer

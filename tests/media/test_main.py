@@ -1,0 +1,98 @@
+"""The engine as a process: carries a call through its sockets, and one that is killed is followed by another."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from conf.settings import MediaSettings, Settings, SystemSettings
+from media.client import MediaClient
+from media.engine_address import engine_addresses
+from media.ng import Options
+from tests.media.rig import End
+from tests.support.media import until
+
+
+def environment(directory: Path, **changes: str) -> Mapping[str, str]:
+    given = {"SYSTEM__DIRECTORY": str(directory), "MEDIA__FIRST_PORT": "45000", "MEDIA__LAST_PORT": "45999"}
+    return {**os.environ, **{f"SOFTSWITCH_{key}": value for key, value in {**given, **changes}.items()}}
+
+
+def start(environ: Mapping[str, str], writing: int) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen([sys.executable, "-m", "media"], env=environ, pass_fds=(writing,))
+
+
+@asynccontextmanager
+async def running(directory: Path, **changes: str) -> AsyncIterator["subprocess.Popen[bytes]"]:
+    """An engine that is ready."""
+    reading, writing = os.pipe()
+    process = start({**environment(directory, **changes), "SOFTSWITCH_READY_FD": str(writing)}, writing)
+    os.close(writing)
+    os.set_blocking(reading, False)
+
+    def is_ready() -> bool:
+        try:
+            return os.read(reading, 64) == b"ready\n"
+        except BlockingIOError:
+            return False
+
+    try:
+        await until(is_ready, 20)
+        yield process
+    finally:
+        os.close(reading)
+        process.terminate()
+        process.wait(10)
+
+
+def client_of(directory: Path) -> MediaClient:
+    settings = Settings(system=SystemSettings(directory=str(directory)), media=MediaSettings())
+    return MediaClient(engine_addresses(settings))
+
+
+def test_call_goes_on_when_the_engine_is_killed(tmp_path: Path) -> None:
+    async def main() -> None:
+        caller, callee = End(), End()
+        client = client_of(tmp_path)
+
+        async def talk() -> None:
+            for end, other in ((caller, callee), (callee, caller)):
+                end.send(5)
+                await other.gets(5)
+
+        async with running(tmp_path) as engine:
+            callee.learn(await client.wait(client.offer, "call", "a", caller.sdp(), Options()))
+            caller.learn(await client.wait(client.answer, "call", "a", "b", callee.sdp(), Options()))
+            await talk()
+            engine.kill()
+            engine.wait(10)
+        async with running(tmp_path) as engine:
+            await talk()
+            report = await client.wait(client.query, "call")
+            assert report.sides["a"][0].packets >= 5
+            await client.wait(client.delete, "call")
+            engine.send_signal(signal.SIGTERM)
+            assert engine.wait(10) == 0
+        assert [path.name for path in (tmp_path / "run").iterdir()] == []
+        client.close()
+        caller.close()
+        callee.close()
+
+    asyncio.run(main())
+
+
+def test_setting_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    for changes, name in (({"MEDIA__LAST_PORT": "44000"}, "last_port"), ({"MEDIA__LISTEN": "x"}, "listen")):
+        done = subprocess.run(
+            [sys.executable, "-m", "media"],
+            env=environment(tmp_path, **changes),
+            capture_output=True,
+            timeout=30,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert name in done.stderr.decode()

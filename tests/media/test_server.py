@@ -1,0 +1,109 @@
+"""Requests heard on sockets: answered in the form they came in, and the same again when they come again."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from conf.errors import InvalidSetting
+from media import ng
+from media.ng import Form
+from media.server import Server, parse_listen
+from tests.support.loops import on_both_loops
+from tests.support.media import until
+
+
+class Counting:
+    """Answers every request with its number."""
+
+    def __init__(self) -> None:
+        self.requests: list[ng.Message] = []
+
+    def handle(self, message: ng.Message) -> ng.Message:
+        self.requests.append(message)
+        return {"result": "ok", "number": len(self.requests)}
+
+
+async def ask(address: object, datagram: bytes, *, opened: socket.socket | None = None) -> bytes:
+    """Send a datagram and return what comes back."""
+    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+    asking = opened or socket.socket(family, socket.SOCK_DGRAM)
+    asking.setblocking(False)
+    if opened is None:
+        asking.bind("" if family == socket.AF_UNIX else ("127.0.0.1", 0))
+    answers: list[bytes] = []
+
+    def come() -> bool:
+        try:
+            answers.append(asking.recv(65_536))
+        except BlockingIOError:
+            return False
+        return True
+
+    asking.sendto(datagram, address)  # type: ignore[call-overload]
+    await until(come)
+    if opened is None:
+        asking.close()
+    return answers[0]
+
+
+@pytest.mark.parametrize("form", Form)
+@on_both_loops
+async def test_request_is_answered_in_its_form_on_both_sockets(form: Form, tmp_path: Path) -> None:
+    counting = Counting()
+    server = Server(counting.handle, tmp_path / "engine.sock", [("127.0.0.1", 0)])
+    for number, address in enumerate(server.addresses, 1):
+        answer = await ask(address, ng.pack(b"c%d" % number, ng.ping(), form))
+        assert ng.unpack(answer) == (b"c%d" % number, {"result": "ok", "number": number}, form)
+    server.close()
+    assert not (tmp_path / "engine.sock").exists()
+
+
+@on_both_loops
+async def test_request_that_comes_again_is_not_done_again() -> None:
+    counting = Counting()
+    server = Server(counting.handle, None, [("127.0.0.1", 0)])
+    (address,) = server.addresses
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.bind(("127.0.0.1", 0))
+        first, again = [await ask(address, ng.pack(b"c", ng.ping()), opened=asking) for _ in range(2)]
+        assert first == again
+        assert len(counting.requests) == 1
+    # Another client may have chosen the same cookie.
+    assert await ask(address, ng.pack(b"c", ng.ping())) != first
+    server.close()
+
+
+@on_both_loops
+async def test_what_is_malformed_is_answered_where_it_has_a_cookie() -> None:
+    server = Server(Counting().handle, None, [("127.0.0.1", 0)])
+    (address,) = server.addresses
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.bind(("127.0.0.1", 0))
+        asking.sendto(b"nonsense", address)
+        answer = ng.unpack(await ask(address, b"c d3:", opened=asking))[1]
+        assert answer["result"] == "error"
+    server.close()
+
+
+def test_socket_that_was_left_is_replaced_and_closed_to_others(tmp_path: Path) -> None:
+    import asyncio
+
+    path = tmp_path / "engine.sock"
+    path.write_text("left")
+
+    async def main() -> None:
+        server = Server(Counting().handle, path)
+        assert path.is_socket()
+        assert path.stat().st_mode & 0o077 == 0
+        server.close()
+
+    asyncio.run(main())
+
+
+def test_listening_addresses_are_read() -> None:
+    assert parse_listen("udp://127.0.0.1:2223") == ("127.0.0.1", 2223)
+    assert parse_listen("udp://[::1]:2223") == ("::1", 2223)
+    for text in ("", "127.0.0.1:2223", "tcp://127.0.0.1:1", "udp://host:1", "udp://127.0.0.1", "udp://127.0.0.1:0"):
+        with pytest.raises(InvalidSetting, match="listen"):
+            parse_listen(text)
