@@ -19,6 +19,7 @@ from conf.ready import announce_ready
 from conf.settings import Settings
 from media.engine import Engine
 from media.engine_address import OWN_NAME, own_socket
+from media.kernel import open_kernel
 from media.restart import SessionFile
 from media.server import Server, parse_listen
 
@@ -47,7 +48,9 @@ async def _run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     listen = [parse_listen(text) for text in settings.media.listen]
-    engine = Engine(settings.media, None, SessionFile(run_directory(settings) / f"{OWN_NAME}.sessions"))
+    media = settings.media
+    kernel = open_kernel(media.first_port, media.last_port, is_wanted=media.kernel)
+    engine = Engine(settings.media, kernel, SessionFile(run_directory(settings) / f"{OWN_NAME}.sessions"))
     engine.restore()
     try:
         server = Server(engine.handle, own_socket(settings), listen)

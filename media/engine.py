@@ -5,7 +5,7 @@ It has no socket for requests (`media/server.py`) and no timer: whoever runs it 
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Any, Final, Protocol
 
 import structlog
@@ -65,8 +65,8 @@ class KernelPath(Protocol):
         """`kernel`, or why user space is used."""
         ...
 
-    def close(self) -> None:
-        """Undo what was set up."""
+    def close(self, *, keep: bool) -> None:
+        """Stop; undo what was set up, unless it is kept for the engine that comes next."""
         ...
 
 
@@ -336,12 +336,13 @@ class Engine:
 
     def restore(self) -> None:
         """Go on with the calls of the engine before this one, as its file has them."""
-        if self._file is not None:
-            restore_all(self._file.load(), self.ports, self._policy, self._take_up)
+        if self._file is None:
+            return
+        flows = frozenset(self._kernel.count() if self._kernel is not None else ())
+        restore_all(self._file.load(), self.ports, self._policy, lambda call: self._take_up(call, flows))
 
-    def _take_up(self, call: Call) -> None:
+    def _take_up(self, call: Call, flows: Set[Flow]) -> None:
         self.calls[call.call_id] = call
-        flows = self._kernel.count() if self._kernel is not None else {}
         for stream in call.streams:
             first, second = stream.legs
             if first is None or second is None or not stream.is_complete:
@@ -369,8 +370,8 @@ class Engine:
                     for leg in stream.legs:
                         if leg is not None:
                             self.ports.close(leg.pair)
-        elif self._kernel is not None:
-            self._kernel.close()
+        if self._kernel is not None:
+            self._kernel.close(keep=bool(self.calls))
         if self._file is not None:
             self._file.close()
 

@@ -24,14 +24,19 @@ def in_own_network(work: Callable[[], Result], *, privileged: bool = True) -> Re
     """Run something in a thread with a network of its own, which it may or may not change; so have its threads."""
 
     def begin() -> Result:
-        _call("unshare", _CLONE_NEWNET)
-        _raise_loopback()
+        enter_new_network()
         if not privileged:
             _drop_capabilities()
         return work()
 
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(begin).result()
+
+
+def enter_new_network() -> None:
+    """Move the calling thread into a network with nothing but a loopback interface."""
+    call_system("unshare", _CLONE_NEWNET)
+    _raise_loopback()
 
 
 def _raise_loopback() -> None:
@@ -43,10 +48,11 @@ def _raise_loopback() -> None:
 
 def _drop_capabilities() -> None:
     # The system call changes the calling thread only.
-    _call("capset", struct.pack("=Ii", _CAPABILITY_VERSION_3, 0), bytes(24))
+    call_system("capset", struct.pack("=Ii", _CAPABILITY_VERSION_3, 0), bytes(24))
 
 
-def _call(name: str, *arguments: Any) -> None:
+def call_system(name: str, *arguments: Any) -> None:
+    """Do a system call that Python does not have."""
     if getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments) != 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), name)
 
