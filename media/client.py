@@ -55,13 +55,16 @@ class _Request:
 class _Engine:
     """One engine: its socket, its health, its calls."""
 
-    __slots__ = ("address", "calls", "is_up", "knows_timeouts", "socket", "swept")
+    __slots__ = ("address", "calls", "has_answered", "is_up", "knows_timeouts", "socket", "swept")
 
     def __init__(self, address: EngineAddress) -> None:
         self.address = address
         self.is_up = True
+        """Taken for granted until a request goes unanswered."""
+        self.has_answered = False
         self.knows_timeouts = True
-        self.calls: dict[str, None] = {}
+        self.calls: dict[str, str] = {}
+        """From tag by Call-ID, without those that were told to be silent."""
         self.swept = 0
         self.socket: socket.socket | None = None
 
@@ -126,6 +129,15 @@ class MediaClient:
         """Every engine by its name, and whether it answers."""
         return {name: engine.is_up for name, engine in self._engines.items()}
 
+    def is_answering(self, name: str) -> bool:
+        """Whether an engine has answered at all, and the last request too."""
+        engine = self._engines[name]
+        return engine.has_answered and engine.is_up
+
+    def address_of(self, name: str) -> EngineAddress:
+        """Where an engine is."""
+        return self._engines[name].address
+
     @property
     def calls(self) -> int:
         """Calls that are on some engine."""
@@ -161,9 +173,10 @@ class MediaClient:
 
     def delete(self, call_id: str, done: Done[CallReport]) -> None:
         """End a call, on every engine if none is known to have it; `done` gets its last figures."""
-        engine = self._forget(call_id)
+        engine = self._calls.pop(call_id, None)
         if engine is not None:
-            self._send(engine, ng.delete(call_id), _report(done))
+            # Without a tag rtpengine ends the call too, but tells no figures.
+            self._send(engine, ng.delete(call_id, engine.calls.pop(call_id, "")), _report(done))
             return
         for other in self._engines.values():
             self._send(other, ng.delete(call_id), lambda _: None)
@@ -212,16 +225,10 @@ class MediaClient:
                 return
             if not isinstance(result, MediaError):
                 self._calls[call_id] = engine
-                engine.calls[call_id] = None
+                engine.calls[call_id] = message["from-tag"]
             _description(done)(result)
 
         self._send(engine, message, answered)
-
-    def _forget(self, call_id: str) -> _Engine | None:
-        engine = self._calls.pop(call_id, None)
-        if engine is not None:
-            engine.calls.pop(call_id, None)
-        return engine
 
     # Sending and receiving
 
@@ -285,6 +292,7 @@ class MediaClient:
                 cookie, message, _ = ng.unpack(datagram)
                 request = self._requests.get(cookie)
                 if request is not None and request.engine is engine:
+                    engine.has_answered = True
                     self._change(engine, is_up=True)
                     self._finish(cookie, _judge(message))
 

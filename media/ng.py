@@ -263,7 +263,6 @@ def answer(call_id: str, from_tag: str, to_tag: str, sdp: bytes, options: Option
 def delete(call_id: str, from_tag: str = "", to_tag: str = "") -> Message:
     """End a session, at once."""
     message: Message = {"command": "delete", "call-id": call_id, "delete delay": 0}
-    # With tags rtpengine would leave the branches of other tags.
     message |= {key: tag for key, tag in (("from-tag", from_tag), ("to-tag", to_tag)) if tag}
     return message
 

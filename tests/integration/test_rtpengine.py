@@ -1,0 +1,133 @@
+"""The client with Debian's rtpengine-daemon in user space: the same calls as through our own engine."""
+
+import asyncio
+import shutil
+import socket
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from media import client as module
+from media.client import MediaClient
+from media.description import parse
+from media.engine_address import EngineAddress
+from media.errors import EngineRefused
+from media.ng import Options, Source
+from tests.media.rig import End
+from tests.support.media import until
+from tests.support.switch import free_port
+
+PROGRAM = shutil.which("rtpengine") or "/usr/sbin/rtpengine"
+
+pytestmark = pytest.mark.skipif(not Path(PROGRAM).exists(), reason="rtpengine-daemon is not installed")
+
+OPTIONS = Options(source=Source.LEARN_ONCE)
+
+
+def start(port: int, directory: Path) -> "subprocess.Popen[bytes]":
+    command = [PROGRAM, "--foreground", "--log-stderr", "--table=-1", "--interface=127.0.0.1"]
+    command += [f"--listen-ng=127.0.0.1:{port}", "--port-min=46000", "--port-max=46999", "--log-level=4"]
+    with (directory / "rtpengine.log").open("wb") as log:
+        return subprocess.Popen([*command, f"--pidfile={directory}/pid"], stderr=log)
+
+
+@asynccontextmanager
+async def running(directory: Path, told: list[str] | None = None) -> AsyncIterator[MediaClient]:
+    """An rtpengine, and a client of it."""
+    port = free_port()
+    process = start(port, directory)
+    address = EngineAddress("rtpengine", socket.AF_INET, ("127.0.0.1", port))
+    client = MediaClient([address], (told if told is not None else []).append)
+    try:
+        client.open()
+        await until(lambda: client.is_answering("rtpengine"), 20)
+        yield client
+    finally:
+        client.close()
+        process.terminate()
+        process.wait(10)
+
+
+async def connect(client: MediaClient, caller: End, callee: End, call_id: str = "call") -> None:
+    callee.learn(await client.wait(client.offer, call_id, "a", caller.sdp(), OPTIONS))
+    caller.learn(await client.wait(client.answer, call_id, "a", "b", callee.sdp(), OPTIONS))
+
+
+async def talk(caller: End, callee: End, count: int = 10) -> None:
+    for end, other in ((caller, callee), (callee, caller)):
+        end.send(count)
+        await other.gets(count)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HEALTH_INTERVAL", 0.1)
+
+
+def test_call_is_anchored_counted_held_and_deleted(tmp_path: Path) -> None:
+    async def main() -> None:
+        caller, callee = End(), End()
+        async with running(tmp_path) as client:
+            await connect(client, caller, callee)
+            assert caller.target[1] not in (caller.port, callee.port)
+            await talk(caller, callee)
+            report = await client.wait(client.query, "call")
+            assert [report.sides[tag][0].packets for tag in ("a", "b")] == [10, 10]
+            held = parse(await client.wait(client.offer, "call", "a", caller.sdp(extra="a=sendonly\n"), OPTIONS))
+            assert (held.media[0].direction, held.media[0].port) == ("sendonly", callee.target[1])
+            await client.wait(client.answer, "call", "a", "b", callee.sdp(extra="a=recvonly\n"), OPTIONS)
+            await talk(caller, callee)
+            report = await client.wait(client.delete, "call")
+            assert [report.sides[tag][0].packets for tag in ("a", "b")] == [20, 20]
+        caller.close()
+        callee.close()
+
+    asyncio.run(main())
+
+
+def test_ice_is_removed_and_codecs_are_those_asked_for(tmp_path: Path) -> None:
+    async def main() -> None:
+        caller = End()
+        sdp = caller.sdp(extra="a=ice-ufrag:x\na=ice-pwd:abcdefghijklmnopqrstuvwx\n")
+        options = Options(codec_strip=("PCMU",), received_from="127.0.0.1", rtcp_mux=("demux",))
+        async with running(tmp_path) as client:
+            offered = await client.wait(client.offer, "call", "a", sdp, options)
+            assert b"a=ice" not in offered
+            assert parse(offered).media[0].formats == b"8 101"
+            await client.wait(client.delete, "call")
+        caller.close()
+
+    asyncio.run(main())
+
+
+def test_call_that_it_ended_by_itself_is_told(tmp_path: Path) -> None:
+    async def main() -> None:
+        caller, callee = End(), End()
+        told: list[str] = []
+        async with running(tmp_path, told) as client:
+            await connect(client, caller, callee)
+            await connect(client, caller, callee, "gone")
+            other = MediaClient([client.address_of("rtpengine")])
+            # Another client's deletion of it is the same to us as its timeout.
+            other.offer("gone", "a", caller.sdp(), OPTIONS, lambda _: None)
+            await until(lambda: other.engine_of("gone"))
+            await other.wait(other.delete, "gone")
+            other.close()
+            await until(lambda: told)
+            assert told == ["gone"]
+        caller.close()
+        callee.close()
+
+    asyncio.run(main())
+
+
+def test_description_that_it_cannot_read_is_refused(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running(tmp_path) as client:
+            with pytest.raises(EngineRefused):
+                await client.wait(client.offer, "call", "a", b"nonsense", OPTIONS)
+
+    asyncio.run(main())
