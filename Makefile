@@ -12,10 +12,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet -c constraints.txt
 
-.PHONY: help run test test-all check fmt bench behaviour crash loss fuzz assets db clean
+.PHONY: help run test test-all check fmt bench bench-media behaviour crash loss fuzz assets db clean
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: $(VENV)/.run $(VENV)/.assets ## Run the whole system in this terminal, Ctrl-C ends it
 	@exec $(BIN)/python -m b2bua $(ARGS) run
@@ -44,6 +44,9 @@ bench: $(VENV)/.dev ## Measure parsing, transactions, decision and charge, then 
 	@.ci/packages sipp
 	@for part in parse transactions decision rating; do $(BIN)/python -m benchmarks.$$part; done
 	@$(BIN)/python -m benchmarks.capacity $(ARGS)
+
+bench-media: $(VENV)/.dev ## Measure what a packet of media costs in the kernel, in user space and in rtpengine where installed; root only
+	@$(BIN)/python -m benchmarks.media $(ARGS)
 
 behaviour: $(VENV)/.dev ## Make a real call for every row of the tables in docs/behaviour.md §2 and §3, ARGS chooses rows by name
 	@.ci/packages sipp

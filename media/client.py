@@ -165,6 +165,9 @@ class MediaClient:
         self, call_id: str, from_tag: str, to_tag: str, sdp: bytes, options: ng.Options, done: Done[bytes]
     ) -> None:
         """Pass an answer through; `from_tag` is the offering side's."""
+        if engine := self._calls.get(call_id):
+            # A call that was silent while it rang is listened to again.
+            engine.calls.setdefault(call_id, from_tag)
         self._send_to_call(call_id, ng.answer(call_id, from_tag, to_tag, sdp, options), _description(done))
 
     def query(self, call_id: str, done: Done[CallReport]) -> None:

@@ -27,11 +27,15 @@ log = structlog.get_logger()
 SETUP_TIMEOUT: Final = 600.0
 """A call that nobody answers is forgotten after so long, in seconds."""
 
-FORGET_AFTER: Final = 60.0
-"""A call that fell silent is forgotten so long after it was told, if nobody deletes it."""
+FORGET_AFTER: Final = 600.0
+"""A call that fell silent is forgotten so long after it was told, if nobody deletes it: it may only be ringing, with an
+early answer and no sound."""
 
 COUNT_INTERVAL: Final = 5.0
 """The kernel's counters are read so often."""
+
+LOOK_INTERVAL: Final = 60.0
+"""Addresses and routes of this machine are looked at again so often."""
 
 _LIST_LIMIT: Final = 32
 _NAME_LIMIT: Final = 255
@@ -94,7 +98,7 @@ class Engine:
         self._source = Source(settings.source)
         self.calls: dict[str, Call] = {}
         self._flows: dict[Flow, Stream] = {}
-        self._counted_at = 0.0
+        self._counted_at = self._looked_at = 0.0
         self._commands: Mapping[str, Callable[[Message], Message]] = {
             "ping": lambda _: {"result": "pong"},
             "offer": self._offer,
@@ -467,6 +471,9 @@ class Engine:
                         self._note_counts(self._flows[flow], counts)
         for call in list(self.calls.values()):
             self._look_at(call, now)
+        if now - self._looked_at >= LOOK_INTERVAL:
+            self._looked_at = now
+            self.interfaces.forget()
         if self._file is not None:
             self._file.tidy()
 

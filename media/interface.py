@@ -91,6 +91,11 @@ class Interfaces:
                 return Interface(interface.address, shown or interface.shown, interface.name)
         raise InvalidDescription(f"no interface {name or ''} for IPv{version}".replace("  ", " "))
 
+    def forget(self) -> None:
+        """Look at addresses and routes again when they are next asked for."""
+        self._routes.clear()
+        self._own.clear()
+
     def is_own(self, address: str) -> bool:
         """Whether an address is one of this machine's."""
         if address not in self._own:

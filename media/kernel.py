@@ -10,6 +10,7 @@ import contextlib
 import errno
 import socket
 import struct
+import time
 from typing import Final
 
 import structlog
@@ -33,6 +34,7 @@ _ENDED_GROUP: Final = 3
 _TUPLE_ORIGINAL, _TUPLE_REPLY = 1, 2
 _NAT_SOURCE, _TIMEOUT, _MARK, _COUNT_ORIGINAL, _COUNT_REPLY, _NAT_DESTINATION, _MARK_MASK = 6, 7, 8, 9, 10, 13, 21
 _TRIES: Final = 8
+_WARNING_INTERVAL: Final = 60.0
 _HEADERS: Final = {socket.AF_INET: 28, socket.AF_INET6: 48}
 """Bytes of IP and UDP that the kernel counts with each packet."""
 
@@ -63,6 +65,7 @@ class ConntrackPath:
         self._is_made = False
         self._leaves_something = False
         self._refusal = ""
+        self._warned_at = -_WARNING_INTERVAL
         self._counts: dict[Flow, Counts] = {}
         self._ended: dict[Flow, Counts] = {}
 
@@ -162,8 +165,9 @@ class ConntrackPath:
         if is_refusal(error):
             self._refusal = reason
             log.info("media stay in user space", reason=reason)
-        else:
-            log.warning("kernel did not take a stream", reason=reason)
+        elif time.monotonic() - self._warned_at > _WARNING_INTERVAL:
+            self._warned_at = time.monotonic()
+            log.warning("kernel did not take a stream, it stays in user space", reason=reason)
 
     def _read_news(self) -> None:
         try:

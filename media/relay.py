@@ -42,8 +42,8 @@ class Port:
     __slots__ = (
         "_candidate", "_candidate_count", "_hints", "_is_reading", "_loop", "_receive_from", "_receive_into", "_send",
         "_send_to", "_socket", "_waiting", "advertised", "blocked", "control", "errors", "heard", "is_connected",
-        "is_rtcp", "last_at", "locked", "octets", "out", "out_control", "packets", "policy", "reception", "silent_for",
-        "source",
+        "is_rtcp", "last_at", "locked", "octets", "out", "out_control", "packets", "policy", "reception", "sibling",
+        "silent_for", "source",
     )  # fmt: skip
 
     def __init__(self, opened: socket.socket, *, is_rtcp: bool = False) -> None:
@@ -69,6 +69,8 @@ class Port:
         self.blocked: int | None = None
         """A payload type that is not sent on; None: all are."""
         self.reception: Reception | None = None
+        self.sibling: Port | None = None
+        """Of RTCP, the port of RTP: both come from one host."""
         self.locked: Callable[[], None] = _nothing
         """Called when the source has become certain, or another."""
         self.heard: Callable[[bytes, float], None] | None = None
@@ -201,7 +203,7 @@ class Port:
         """Think about a packet from a place that is not the source; tells whether it is to be taken."""
         if self.source is not None:
             return self.policy is Source.LEARN and self._has_moved(place, now)
-        if self.policy is Source.STRICT:
+        if self.policy is Source.STRICT or not self._is_beside(place):
             return False
         if place == self.advertised:
             self._lock(place)
@@ -215,6 +217,11 @@ class Port:
         if self._candidate_count >= LOCK_AFTER:
             self._lock(place)
         return True
+
+    def _is_beside(self, place: Endpoint) -> bool:
+        """Whether RTP, where it is known, comes from the same host."""
+        source = self.sibling.source if self.sibling is not None else None
+        return source is None or source[0] == place[0]
 
     def _rank(self, place: Endpoint) -> bool:
         return place[0] in self._hints

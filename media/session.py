@@ -38,7 +38,7 @@ class Leg:
         self.pair = pair
         self.rtp = Port(pair.rtp)
         self.rtcp = Port(pair.rtcp, is_rtcp=True)
-        self.rtp.control = self.rtcp
+        self.rtp.control, self.rtcp.sibling = self.rtcp, self.rtp
         self.is_muxed = False
         """Whether RTCP goes to the end's port of RTP."""
         self.keeper = ReportKeeper()

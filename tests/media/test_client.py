@@ -262,6 +262,20 @@ class TestSilence:
         await using(peer, work=work, timed_out=told.append)
 
     @on_both_loops
+    async def test_call_that_was_silent_while_it_rang_is_told_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module, "HEALTH_INTERVAL", 0.02)
+        peer, told = Peer(lambda message: {**willing(message), "calls": ["call"]}), list[str]()
+
+        async def work(client: MediaClient) -> None:
+            await client.wait(client.offer, "call", "a", SDP, OPTIONS)
+            client.open()
+            await until(lambda: told)
+            await client.wait(client.answer, "call", "a", "b", SDP, OPTIONS)
+            await until(lambda: len(told) == 2)
+
+        await using(peer, work=work, timed_out=told.append)
+
+    @on_both_loops
     async def test_call_that_rtpengine_no_longer_knows_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "HEALTH_INTERVAL", 0.02)
 

@@ -279,9 +279,9 @@ class TestSilence:
         rig.connect()
         rig.offer(call_id="unanswered")
         now = time.monotonic()
-        rig.engine.handle_timers(now + 31 + FORGET_AFTER)
-        assert list(rig.engine.calls) == ["unanswered"]
         rig.engine.handle_timers(now + SETUP_TIMEOUT + 1)
+        assert list(rig.engine.calls) == ["call"]
+        rig.engine.handle_timers(now + 31 + FORGET_AFTER)
         assert rig.engine.ports.used == 0
 
 

@@ -53,3 +53,4 @@ class TestRoutes:
         for _ in range(2):
             assert interfaces.is_own("127.0.0.1")
             assert not interfaces.is_own("192.0.2.77")
+            interfaces.forget()

@@ -177,6 +177,18 @@ class TestLearning:
             await moved.gets(2)
 
     @with_rig()
+    async def test_rtcp_is_taken_from_the_host_of_rtp_alone(self, rig: Rig) -> None:
+        rig.connect()
+        await rig.talk()
+        with End("127.0.0.9") as stranger:
+            stranger.target = rig.caller.target
+            for _ in range(LOCK_AFTER):
+                stranger.send_rtcp(SENDER_REPORT)
+            await until(lambda: rig.stats("a", 1)["errors"] == LOCK_AFTER)
+            rig.caller.send_rtcp(SENDER_REPORT)
+            assert len(await rig.callee.gets(1, rig.callee.rtcp)) == 1
+
+    @with_rig()
     async def test_strict_source_is_taken_from_the_description_alone(self, rig: Rig) -> None:
         rig.connect(source=Source.STRICT)
         with End() as nat:
