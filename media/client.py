@@ -91,6 +91,7 @@ class MediaClient:
         addresses: The engines; none: every request fails.
         timed_out: Called once for each of our calls that its engine says has fallen silent, or no longer knows.
         chooser: Randomness by which calls are shared among engines.
+        is_logging: Whether engines that fall silent and come back are logged.
     """
 
     def __init__(
@@ -98,10 +99,13 @@ class MediaClient:
         addresses: Sequence[EngineAddress],
         timed_out: Callable[[str], None] = lambda _: None,
         chooser: random.Random | None = None,
+        *,
+        is_logging: bool = True,
     ) -> None:
         self._engines = {address.name: _Engine(address) for address in addresses}
         self._timed_out = timed_out
         self._chooser = chooser or random.Random()
+        self._is_logging = is_logging
         self._requests: dict[bytes, _Request] = {}
         self._calls: dict[str, _Engine] = {}
         self._prefix = secrets.token_hex(6).encode()
@@ -184,6 +188,15 @@ class MediaClient:
         for other in self._engines.values():
             self._send(other, ng.delete(call_id), lambda _: None)
         done(NoEngine("no engine is known to have the call"))
+
+    def statistics(self, name: str, done: Done[ng.Message]) -> None:
+        """Ask an engine, by its name, how it is."""
+
+        def heard(result: ng.Message | MediaError) -> None:
+            figures = {} if isinstance(result, MediaError) else result.get("statistics")
+            done(result if isinstance(result, MediaError) else figures if isinstance(figures, dict) else {})
+
+        self._send(self._engines[name], ng.statistics(), heard)
 
     async def wait(self, method: Callable[..., None], *arguments: object) -> Any:  # noqa: ANN401 - the method's own
         """Do one of the above and wait for what `done` would get: `await client.wait(client.query, call_id)`."""
@@ -321,8 +334,10 @@ class MediaClient:
         if engine.is_up != is_up:
             engine.is_up = is_up
             name = engine.address.name
+            engine.knows_timeouts |= is_up
+            if not self._is_logging:
+                return
             if is_up:
-                engine.knows_timeouts = True
                 log.info("media engine answers again", engine=name)
             else:
                 log.error("media engine does not answer, calls go to others", engine=name)

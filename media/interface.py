@@ -80,7 +80,10 @@ class Interfaces:
             InvalidDescription: there is no such interface, or none of this version.
         """
         if shown:
-            version = ip_address(shown).version
+            try:
+                version = ip_address(shown).version
+            except ValueError:
+                raise InvalidDescription(f"no IP address: {shown!r}") from None
         if not self._interfaces:
             if shown and self.is_own(shown):
                 return Interface(shown, shown)

@@ -9,6 +9,8 @@ The cookie matches answers to requests and marks repeated requests. A request na
     delete   call-id, from-tag, to-tag                    -> statistics, as query
     query    call-id                                      -> created, "last signal", tags, totals
     list     limit                                        -> calls: [call-id, …]
+    block DTMF, unblock DTMF   call-id, from-tag          telephone-events of that side do not pass
+    statistics                                            -> statistics: {calls, ports, kernel streams, path}
 
 and, of our own engine alone, which rtpengine answers with an error:
 
@@ -280,6 +282,11 @@ def list_calls(limit: int) -> Message:
 def timeouts() -> Message:
     """Ask our own engine for the sessions that have fallen silent."""
     return {"command": "timeouts"}
+
+
+def statistics() -> Message:
+    """Ask for the figures of an engine; ours has calls, ports, `kernel streams`, and its `path` with the reason."""
+    return {"command": "statistics"}
 
 
 def block_dtmf(call_id: str, from_tag: str, *, blocked: bool) -> Message:

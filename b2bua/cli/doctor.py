@@ -9,6 +9,7 @@ from valkey.asyncio import Valkey
 
 from b2bua.cli.checks import CHECKS, NEED_DATABASE, Check, Finding, Scene, State
 from b2bua.cli.context import run, settings_of
+from b2bua.cli.media_checks import check_media
 from b2bua.cli.output import Format, FormatOption, print_rows
 from b2bua.control.client import ControlClient
 from b2bua.control.messages import ControlError
@@ -55,7 +56,7 @@ async def examine(settings: Settings) -> list[Finding]:
     try:
         await _connect_database(scene)
         findings = []
-        for name, check in CHECKS:
+        for name, check in (*CHECKS, ("media", check_media)):
             findings += await _do(scene, name, check)
         return findings
     finally:

@@ -102,6 +102,15 @@ class TestRequests:
         await using(peer, work=work)
 
     @on_both_loops
+    async def test_engine_tells_how_it_is(self) -> None:
+        peer = Peer(lambda _: {"result": "ok", "statistics": {"calls": 3}})
+
+        async def work(client: MediaClient) -> None:
+            assert await client.wait(client.statistics, peer.address.name) == {"calls": 3}
+
+        await using(peer, work=work)
+
+    @on_both_loops
     async def test_lost_request_is_repeated_with_its_cookie(self) -> None:
         seen = []
 

@@ -35,6 +35,10 @@ class TestSet:
             with pytest.raises(InvalidDescription, match=f"no interface {name}"):
                 self.interfaces.choose(name, version, "")
 
+    def test_shown_address_must_be_one(self) -> None:
+        with pytest.raises(InvalidDescription, match="no IP address"):
+            self.interfaces.choose("", 4, "", "host")
+
     def test_shown_address_is_the_one_asked_for(self) -> None:
         assert self.interfaces.choose("priv", 4, "", "198.51.100.1").shown == "198.51.100.1"
 

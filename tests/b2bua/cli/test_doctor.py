@@ -15,7 +15,7 @@ from valkey.asyncio import Valkey
 from b2bua.cli import checks
 from b2bua.cli.checks import CAP_NET_ADMIN
 from conf.embedded import run_directory
-from conf.settings import DNSSettings
+from conf.settings import DNSSettings, MediaSettings
 from rating.ledger import post_payment
 from tests.b2bua.cli.command_line import CommandLine, Worker
 from tests.support.dns import DNSServer
@@ -34,6 +34,7 @@ def doctor(cli: CommandLine, live_url: str) -> CommandLine:
         settings,
         live=replace(settings.live, url=live_url),
         panel=replace(settings.panel, listen=f"127.0.0.1:{port}"),
+        media=MediaSettings(engines=()),
     )
     return cli
 
