@@ -10,6 +10,7 @@ import contextlib
 import random
 import secrets
 import socket
+from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any, Final, TypeVar
@@ -55,7 +56,7 @@ class _Request:
 class _Engine:
     """One engine: its socket, its health, its calls."""
 
-    __slots__ = ("address", "calls", "has_answered", "is_up", "knows_timeouts", "socket", "swept")
+    __slots__ = ("address", "backlog", "calls", "has_answered", "is_up", "knows_timeouts", "socket", "swept")
 
     def __init__(self, address: EngineAddress) -> None:
         self.address = address
@@ -66,6 +67,8 @@ class _Engine:
         self.calls: dict[str, str] = {}
         """From tag by Call-ID, without those that were told to be silent."""
         self.swept = 0
+        self.backlog: deque[bytes] = deque()
+        """What the engine's socket has no room for at the moment: a Unix socket takes ten messages."""
         self.socket: socket.socket | None = None
 
     def open(self) -> socket.socket:
@@ -113,6 +116,8 @@ class MediaClient:
         self._loop = asyncio.get_running_loop()
         self._health: asyncio.TimerHandle | None = None
         self._is_closed = False
+        self.repeated = 0
+        """Requests that had to be sent again."""
 
     def open(self) -> None:
         """Begin to watch the engines."""
@@ -273,6 +278,7 @@ class MediaClient:
             self._change(request.engine, is_up=False)
             self._finish(cookie, NoEngine(f"media engine {request.engine.address.name} does not answer"))
             return
+        self.repeated += request.tries > 0
         self._transmit_on(request.engine, request.datagram)
         request.timer = self._loop.call_later(REPEAT_INTERVALS[request.tries], self._transmit, cookie)
         request.tries += 1
@@ -284,15 +290,34 @@ class MediaClient:
             opened = engine.open()
             if is_new:
                 self._loop.add_reader(opened.fileno(), self._readable, engine, opened)
-            opened.send(datagram)
+            if engine.backlog:
+                engine.backlog.append(datagram)
+            else:
+                opened.send(datagram)
         except BlockingIOError:
-            pass
+            engine.backlog.append(datagram)
+            self._loop.add_writer(opened.fileno(), self._writable, engine, opened)
         except OSError:
             self._drop_socket(engine)
 
+    def _writable(self, engine: _Engine, opened: socket.socket) -> None:
+        """Send what had no room."""
+        try:
+            while engine.backlog:
+                opened.send(engine.backlog[0])
+                engine.backlog.popleft()
+        except BlockingIOError:
+            return
+        except OSError:
+            self._drop_socket(engine)
+            return
+        self._loop.remove_writer(opened.fileno())
+
     def _drop_socket(self, engine: _Engine) -> None:
+        engine.backlog.clear()
         if engine.socket is not None:
             self._loop.remove_reader(engine.socket.fileno())
+            self._loop.remove_writer(engine.socket.fileno())
             engine.socket.close()
             engine.socket = None
 

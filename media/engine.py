@@ -251,7 +251,9 @@ class Engine:
         near, far = (*options.direction, "", "")[:2]
         version = 6 if ":" in medium.address else 4
         if stream.legs[side] is None:
-            stream.legs[side] = self._open(self.interfaces.choose(near, version, medium.address))
+            # What comes from behind address translation takes the way of its signalling.
+            peer = options.received_from or ("" if medium.is_unspecified else medium.address)
+            stream.legs[side] = self._open(self.interfaces.choose(near, version, peer))
         if options.address_family:
             version = 6 if options.address_family == "IP6" else 4
         leg = stream.legs[1 - side]
@@ -521,9 +523,9 @@ def _flow_of(first: Leg, second: Leg) -> Flow | None:
 
 def _name(message: Message, key: str) -> str:
     value = message.get(key)
-    if not isinstance(value, str) or not value or len(value) > _NAME_LIMIT:
+    if not value or not ng.is_text(value) or len(value) > _NAME_LIMIT:
         raise ng.MalformedMessage(f"no {key}")
-    return value
+    return str(value)
 
 
 def _description(message: Message) -> bytes:

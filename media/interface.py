@@ -80,14 +80,13 @@ class Interfaces:
             InvalidDescription: there is no such interface, or none of this version.
         """
         if shown:
-            try:
-                version = ip_address(shown).version
-            except ValueError:
-                raise InvalidDescription(f"no IP address: {shown!r}") from None
+            version = _version(shown)
+            if not version:
+                raise InvalidDescription(f"no IP address: {shown!r}")
         if not self._interfaces:
             if shown and self.is_own(shown):
                 return Interface(shown, shown)
-            address = self._route_to(peer if peer and ip_address(peer).version == version else _SOMEWHERE[version])
+            address = self._route_to(peer if _version(peer) == version else _SOMEWHERE[version])
             return Interface(address or _LOOPBACK[version], shown or address or _LOOPBACK[version])
         for interface in self._interfaces:
             if name in ("", interface.name) and ip_address(interface.address).version == version:
@@ -124,3 +123,11 @@ class Interfaces:
                 except OSError:
                     return ""
         return self._routes[peer]
+
+
+def _version(address: str) -> int:
+    """4 or 6; 0: it is no address."""
+    try:
+        return ip_address(address).version
+    except ValueError:
+        return 0

@@ -229,16 +229,24 @@ def _source_of(flags: Sequence[str]) -> Source | None:
 
 def _text(message: Mapping[str, Any], key: str) -> str:
     value = message.get(key, "")
-    if not isinstance(value, str):
+    if not is_text(value):
         raise MalformedMessage(f"{key} is not a text")
-    return value
+    return str(value)
+
+
+def is_text(value: object) -> bool:
+    """Whether a value is a text that was UTF-8; only descriptions may be otherwise."""
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        return False
 
 
 def _texts(message: Mapping[str, Any], key: str) -> tuple[str, ...]:
     values = message.get(key, [])
     if isinstance(values, str):
         values = [values]
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+    if not isinstance(values, list) or not all(is_text(value) for value in values):
         raise MalformedMessage(f"{key} is not a list of texts")
     return tuple(values)
 

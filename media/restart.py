@@ -13,6 +13,7 @@ from typing import Any, Final
 import orjson
 import structlog
 
+from media.description import lines_without
 from media.errors import MediaError
 from media.interface import Interface
 from media.kernel_flow import FlowCount
@@ -28,6 +29,9 @@ State = dict[str, Any]
 
 _TIDY_ABOVE: Final = 1024 * 1024
 """A file of so many bytes is written anew, …"""
+
+_KEYS: Final = (b"a=crypto:", b"a=key-mgmt:", b"k=")
+"""Lines that nobody needs any more and that belong in no file."""
 
 _TIDY_FACTOR: Final = 4
 """… if it is so many times as large as it was when it was last written."""
@@ -143,7 +147,7 @@ def _save_offer(offer: Offer) -> State:
     # As it was read: written with no place, only refused media would be left of it.
     return {
         "side": offer.side,
-        "body": offer.body.decode("utf-8", "replace"),
+        "body": b"\n".join(lines_without(offer.body.splitlines(), _KEYS)).decode("utf-8", "replace"),
         "options": offer.options.to_message(),
         "is_applied": offer.is_applied,
     }

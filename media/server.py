@@ -25,6 +25,12 @@ BATCH: Final = 32
 ANSWERS_LIMIT: Final = 4096
 """Answers that are remembered."""
 
+BACKLOG_LIMIT: Final = 4096
+"""Answers that wait for room."""
+
+RETRY_INTERVAL: Final = 0.002
+"""Wait before they are tried again, in seconds."""
+
 _RECEIVE_BUFFER: Final = 4 * 1024 * 1024
 
 
@@ -64,6 +70,8 @@ class Server:
         self._path = path
         self._answers: OrderedDict[tuple[bytes, Any], bytes] = OrderedDict()
         self._sockets: list[socket.socket] = []
+        self._backlog: list[tuple[socket.socket, bytes, Any]] = []
+        self._retry: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         try:
             if path is not None:
@@ -83,6 +91,9 @@ class Server:
 
     def close(self) -> None:
         """Hear no more."""
+        if self._retry is not None:
+            self._retry.cancel()
+        self._backlog.clear()
         for opened in self._sockets:
             self._loop.remove_reader(opened.fileno())
             opened.close()
@@ -105,10 +116,25 @@ class Server:
                 return
             answer = self._answer(datagram, source)
             if answer and source:
-                try:
-                    opened.sendto(answer, source)
-                except OSError as error:
-                    log.debug("answer could not be sent", reason=str(error))
+                self._send(opened, answer, source)
+
+    def _send(self, opened: socket.socket, answer: bytes, source: Any) -> None:  # noqa: ANN401
+        try:
+            opened.sendto(answer, source)
+        except BlockingIOError:
+            # Ten messages fill a Unix socket, and nothing tells when one that is not connected has room again.
+            if len(self._backlog) < BACKLOG_LIMIT:
+                self._backlog.append((opened, answer, source))
+            if self._retry is None:
+                self._retry = self._loop.call_later(RETRY_INTERVAL, self._send_backlog)
+        except OSError as error:
+            log.debug("answer could not be sent", reason=str(error))
+
+    def _send_backlog(self) -> None:
+        self._retry = None
+        backlog, self._backlog = self._backlog, []
+        for each in backlog:
+            self._send(*each)
 
     def _answer(self, datagram: bytes, source: Any) -> bytes:  # noqa: ANN401
         try:
@@ -118,7 +144,10 @@ class Server:
         known = self._answers.get((cookie, source))
         if known is not None:
             return known
-        answer = ng.pack(cookie, self._handle(message), form)
+        try:
+            answer = ng.pack(cookie, self._handle(message), form)
+        except (TypeError, ValueError) as error:
+            answer = ng.pack(cookie, ng.error(f"the answer cannot be written: {error}"), form)
         if len(answer) > ng.SIZE_LIMIT:
             answer = ng.pack(cookie, ng.error("the answer is too large"), form)
         self._answers[cookie, source] = answer

@@ -71,12 +71,25 @@ class TestOffer:
         answered = parse(rig.answer())
         assert answered.media[0].address == "127.0.0.1"
 
+    @with_rig(interfaces=())
+    async def test_way_to_an_end_is_that_of_its_signalling(self, rig: Rig) -> None:
+        rig.offer(rig.caller.sdp(extra="c=IN IP4 0.0.0.0\n"), received_from="127.0.0.1")
+        rig.answer()
+        leg = rig.engine.calls["call"].streams[0].legs[0]
+        assert leg is not None
+        assert leg.interface.address == "127.0.0.1"
+        rig.offer(description("10.255.255.1"), received_from="127.0.0.1", call_id="natted")
+        leg = rig.engine.calls["natted"].streams[0].legs[0]
+        assert leg is not None
+        assert leg.interface.address == "127.0.0.1"
+
     @pytest.mark.parametrize(
         ("message", "status", "reason"),
         [
             ({}, 0, "no call-id"),
             ({"call-id": "x" * 256}, 0, "no call-id"),
             ({"call-id": "c"}, 0, "no from-tag"),
+            ({"call-id": "c", "from-tag": "\udcff"}, 0, "no from-tag"),
             ({"call-id": "c", "from-tag": "a"}, 0, "no sdp"),
             ({"call-id": "c", "from-tag": "a", "sdp": "v=0"}, 488, "o= line"),
             ({"call-id": "c", "from-tag": "a", "sdp": description().decode(), "direction": ["x", "y"]}, 488, "x"),

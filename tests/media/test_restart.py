@@ -115,6 +115,20 @@ class TestEngine:
 
         asyncio.run(main())
 
+    def test_keys_of_media_are_in_no_file(self, tmp_path: Path) -> None:
+        async def main() -> None:
+            caller, callee = End(), End()
+            engine = Engine(settings(), None, SessionFile(tmp_path / "sessions"))
+            secret = f"m=audio {caller.port} RTP/SAVP 0\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:secret\n"
+            assert b"secret" in Rig(engine, caller, callee).offer(caller.sdp(media=secret))
+            assert b"secret" not in (tmp_path / "sessions").read_bytes()
+            engine.end()
+            engine.close()
+            caller.close()
+            callee.close()
+
+        asyncio.run(main())
+
     def test_call_whose_port_is_taken_is_dropped_and_takes_nothing(self, tmp_path: Path) -> None:
         async def main() -> None:
             caller, callee = End(), End()

@@ -7,7 +7,9 @@ import pytest
 
 from conf.errors import InvalidSetting
 from media import ng
-from media.ng import Form
+from media.client import MediaClient
+from media.engine_address import EngineAddress
+from media.ng import Form, Options
 from media.server import Server, parse_listen
 from tests.support.loops import on_both_loops
 from tests.support.media import until
@@ -71,6 +73,22 @@ async def test_request_that_comes_again_is_not_done_again() -> None:
         assert len(counting.requests) == 1
     # Another client may have chosen the same cookie.
     assert await ask(address, ng.pack(b"c", ng.ping())) != first
+    server.close()
+
+
+@on_both_loops
+async def test_burst_on_the_unix_socket_needs_no_repetition(tmp_path: Path) -> None:
+    counting = Counting()
+    server = Server(counting.handle, tmp_path / "engine.sock")
+    client = MediaClient([EngineAddress("own", socket.AF_UNIX, server.addresses[0])])
+    results: list[object] = []
+    # As many as a worker sends in one turn, of which the socket takes ten.
+    for number in range(300):
+        client.offer(f"call{number}", "a", b"v=0", Options(), results.append)
+    await until(lambda: len(results) == 300)
+    assert len(counting.requests) == 300
+    assert client.repeated == 0
+    client.close()
     server.close()
 
 
