@@ -7,14 +7,18 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from conf.settings import MediaSettings, Settings, SystemSettings
 from media.client import MediaClient
 from media.engine_address import engine_addresses
-from media.ng import Options
+from media.kernel import ConntrackPath
+from media.ng import Options, Source
 from tests.media.rig import End
 from tests.support.media import until
+from tests.support.network import needs_root
+from tests.support.networks import CALLEE, CALLER, SWITCH, Networks, in_networks
 
 
 def environment(directory: Path, **changes: str) -> Mapping[str, str]:
@@ -83,6 +87,50 @@ def test_call_goes_on_when_the_engine_is_killed(tmp_path: Path) -> None:
         callee.close()
 
     asyncio.run(main())
+
+
+@needs_root
+def test_kernel_goes_on_while_the_engine_is_dead_and_the_next_takes_new_calls(tmp_path: Path) -> None:
+    async def main(networks: Networks) -> None:
+        caller, callee = (networks.at(address, partial(End, address)) for address in (CALLER, CALLEE))
+        client = client_of(tmp_path)
+
+        async def connect(call_id: str) -> None:
+            options = Options(media_address=SWITCH[CALLEE], source=Source.STRICT)
+            callee.learn(await client.wait(client.offer, call_id, "a", caller.sdp(), options))
+            answer = await client.wait(client.answer, call_id, "a", "b", callee.sdp(), Options(source=Source.STRICT))
+            caller.learn(answer)
+
+        async def talk(count: int) -> None:
+            for end, other in ((caller, callee), (callee, caller)):
+                end.send(count)
+                await other.gets(count)
+
+        async with running(tmp_path) as engine:
+            await connect("old")
+            assert (await client.wait(client.query, "old")).sides["a"][0].in_kernel
+            await talk(3)
+            engine.kill()
+            engine.wait(10)
+            await talk(20)
+        targets = caller.target, callee.target
+        async with running(tmp_path):
+            await connect("new")
+            await talk(5)
+            caller.target, callee.target = targets
+            await talk(4)
+            report = (await client.wait(client.query, "old")).sides["a"][0]
+            assert (report.in_kernel, report.packets) == (True, 27)
+            for call_id in ("old", "new"):
+                await client.wait(client.delete, call_id)
+        path = ConntrackPath(45_000, 45_999)
+        assert path.count() == {}
+        path.close(keep=True)
+        client.close()
+        caller.close()
+        callee.close()
+
+    in_networks(lambda networks: asyncio.run(main(networks)))
 
 
 def test_setting_that_cannot_be_used_is_named(tmp_path: Path) -> None:

@@ -93,6 +93,31 @@ async def test_burst_on_the_unix_socket_needs_no_repetition(tmp_path: Path) -> N
 
 
 @on_both_loops
+async def test_answer_waits_for_a_client_that_is_busy(tmp_path: Path) -> None:
+    counting = Counting()
+    server = Server(counting.handle, tmp_path / "engine.sock")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as asking:
+        asking.bind("")
+        asking.setblocking(False)
+        asking.connect(server.addresses[0])
+        for number in range(40):
+            asking.send(ng.pack(b"c%d" % number, ng.ping()))
+            await until(lambda: len(counting.requests) == number + 1)  # noqa: B023 - waited for at once
+        answers: list[bytes] = []
+
+        def come() -> bool:
+            try:
+                answers.append(asking.recv(65_536))
+            except BlockingIOError:
+                return False
+            return len(answers) == 40
+
+        await until(come)
+        assert {ng.unpack(answer)[0] for answer in answers} == {b"c%d" % number for number in range(40)}
+    server.close()
+
+
+@on_both_loops
 async def test_what_is_malformed_is_answered_where_it_has_a_cookie() -> None:
     server = Server(Counting().handle, None, [("127.0.0.1", 0)])
     (address,) = server.addresses
