@@ -25,12 +25,6 @@ BATCH: Final = 32
 ANSWERS_LIMIT: Final = 4096
 """Answers that are remembered."""
 
-BACKLOG_LIMIT: Final = 4096
-"""Answers that wait for room."""
-
-RETRY_INTERVAL: Final = 0.002
-"""Wait before they are tried again, in seconds."""
-
 _RECEIVE_BUFFER: Final = 4 * 1024 * 1024
 
 
@@ -70,8 +64,6 @@ class Server:
         self._path = path
         self._answers: OrderedDict[tuple[bytes, Any], bytes] = OrderedDict()
         self._sockets: list[socket.socket] = []
-        self._backlog: list[tuple[socket.socket, bytes, Any]] = []
-        self._retry: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         try:
             if path is not None:
@@ -91,9 +83,6 @@ class Server:
 
     def close(self) -> None:
         """Hear no more."""
-        if self._retry is not None:
-            self._retry.cancel()
-        self._backlog.clear()
         for opened in self._sockets:
             self._loop.remove_reader(opened.fileno())
             opened.close()
@@ -120,21 +109,10 @@ class Server:
 
     def _send(self, opened: socket.socket, answer: bytes, source: Any) -> None:  # noqa: ANN401
         try:
+            # Of a Unix socket's limit of ten messages, whoever is connected to us is free.
             opened.sendto(answer, source)
-        except BlockingIOError:
-            # Ten messages fill a Unix socket, and nothing tells when one that is not connected has room again.
-            if len(self._backlog) < BACKLOG_LIMIT:
-                self._backlog.append((opened, answer, source))
-            if self._retry is None:
-                self._retry = self._loop.call_later(RETRY_INTERVAL, self._send_backlog)
         except OSError as error:
             log.debug("answer could not be sent", reason=str(error))
-
-    def _send_backlog(self) -> None:
-        self._retry = None
-        backlog, self._backlog = self._backlog, []
-        for each in backlog:
-            self._send(*each)
 
     def _answer(self, datagram: bytes, source: Any) -> bytes:  # noqa: ANN401
         try:
