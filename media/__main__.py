@@ -1,7 +1,9 @@
 """The media engine as a process: `python -m media`, or `softswitch media`."""
 
 import asyncio
+import contextlib
 import gc
+import resource
 import signal
 import sys
 import time
@@ -47,6 +49,7 @@ async def _run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    allow_sockets()
     listen = [parse_listen(text) for text in settings.media.listen]
     media = settings.media
     kernel = open_kernel(media.first_port, media.last_port, is_wanted=media.kernel)
@@ -66,6 +69,13 @@ async def _run(settings: Settings) -> None:
     timer.stop()
     server.close()
     engine.close()
+
+
+def allow_sockets() -> None:
+    """Take all the descriptors that the system allows: a call with one medium has four."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class _Timer:

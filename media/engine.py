@@ -13,7 +13,7 @@ import structlog
 from conf.settings import MediaSettings
 from media import ng
 from media.description import Medium
-from media.errors import InvalidDescription, MediaError, OutOfPorts, UnknownCall
+from media.errors import MediaError, OutOfPorts, UnknownCall
 from media.interface import Interface, Interfaces, parse_interfaces
 from media.kernel_flow import Flow, FlowCount
 from media.ng import Message, Options, Source
@@ -149,7 +149,8 @@ class Engine:
                 self._close(call)
             if isinstance(error, MediaError):
                 raise
-            raise InvalidDescription(f"no socket for it: {error.strerror}") from error
+            # Another engine may have what this one lacks.
+            raise OutOfPorts(f"no socket: {error.strerror}") from error
         self.calls[call_id] = call
         call.offer = Offer(side, session, options, body)
         call.signalled_at, call.active_at = time.time(), time.monotonic()

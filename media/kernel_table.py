@@ -61,11 +61,15 @@ class KernelTable:
         if not self._exists(is_router=is_router) and not (is_router and self._exists(is_router=False)):
             # A table of a range that is no longer used, or of a machine that has become a router.
             self._build(is_router=is_router)
-        # Only now: the rules have loaded what this belongs to.
-        if COUNTING.read_text().strip() != "1":
-            COUNTING.write_text("1\n")
-        if not is_router:
-            FORWARDING.write_text("1\n")
+        try:
+            # Only now: the rules have loaded what this belongs to.
+            if COUNTING.read_text().strip() != "1":
+                COUNTING.write_text("1\n")
+            if not is_router:
+                FORWARDING.write_text("1\n")
+        except OSError:
+            self._delete(is_router=is_router)
+            raise
 
     def remove(self) -> None:
         """Remove the table, and switch forwarding off if it was on for media alone.
@@ -73,13 +77,9 @@ class KernelTable:
         Raises:
             OSError: the kernel refuses.
         """
-        for is_router in (True, False):
-            try:
-                self._send([(_DELETE_TABLE, 0, attribute(1, self._name(is_router=is_router)))])
-            except FileNotFoundError:
-                continue
-            if not is_router:
-                FORWARDING.write_text("0\n")
+        self._delete(is_router=True)
+        if self._delete(is_router=False):
+            FORWARDING.write_text("0\n")
 
     def close(self) -> None:
         """Close the socket; the table stays."""
@@ -97,6 +97,14 @@ class KernelTable:
         except FileExistsError:
             return True
         return False
+
+    def _delete(self, *, is_router: bool) -> bool:
+        """Remove one; tells whether it was there."""
+        try:
+            self._send([(_DELETE_TABLE, 0, attribute(1, self._name(is_router=is_router)))])
+        except FileNotFoundError:
+            return False
+        return True
 
     def _build(self, *, is_router: bool) -> None:
         name = attribute(1, self._name(is_router=is_router))

@@ -14,6 +14,7 @@ from media.errors import OutOfPorts
 ADDRESSES_LIMIT: Final = 64
 """Most addresses of ours that ports are given out on."""
 
+_SHORTAGES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _RECEIVE_BUFFER: Final = 256 * 1024
 
 
@@ -59,7 +60,7 @@ class PortPool:
         """Give out a pair on an address of this machine.
 
         Raises:
-            OutOfPorts: none is left.
+            OutOfPorts: none is left, or the system gives no socket.
             OSError: the address is not ours.
         """
         free = self._free_of(address)
@@ -69,6 +70,8 @@ class PortPool:
                 return self._bind(address, port)
             except OSError as error:
                 free.append(port)
+                if error.errno in _SHORTAGES:
+                    raise OutOfPorts(f"no socket left: {error.strerror}") from error
                 # Another program may have it.
                 if error.errno != errno.EADDRINUSE:
                     raise

@@ -3,9 +3,11 @@
 import socket
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import pytest
 
+from media import kernel_table
 from media.kernel_table import COUNTING, FORWARDING, KernelTable
 from tests.media.rig import FIRST_PORT, LAST_PORT
 from tests.support.network import in_own_network, needs_root
@@ -49,6 +51,18 @@ def test_table_is_still_there_for_the_next_process() -> None:
         work(KernelTable(FIRST_PORT, LAST_PORT))
 
     in_own_network(main)
+
+
+def test_nothing_is_left_where_forwarding_cannot_be_switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A file of the system that can be read and not written.
+    monkeypatch.setattr(kernel_table, "FORWARDING", Path("/proc/version"))
+
+    def work(table: KernelTable) -> None:
+        with pytest.raises(OSError):  # noqa: PT011 - the system's words
+            table.make()
+        assert not table._exists(is_router=False)
+
+    on_table(work)
 
 
 def test_machine_that_forwards_goes_on_forwarding() -> None:

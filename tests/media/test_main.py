@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from conf.settings import MediaSettings, Settings, SystemSettings
+from media.__main__ import allow_sockets
 from media.client import MediaClient
 from media.engine_address import engine_addresses
 from media.kernel import ConntrackPath
@@ -131,6 +133,16 @@ def test_kernel_goes_on_while_the_engine_is_dead_and_the_next_takes_new_calls(tm
         callee.close()
 
     in_networks(lambda networks: asyncio.run(main(networks)))
+
+
+def test_engine_takes_all_the_descriptors_there_are() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (512, hard))
+        allow_sockets()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_setting_that_cannot_be_used_is_named(tmp_path: Path) -> None:

@@ -1,13 +1,15 @@
 """Pairs of ports: from the range, two together, none lost."""
 
+import os
 import random
+import resource
 import socket
 
 import pytest
 
 from conf.errors import InvalidSetting
 from media.errors import OutOfPorts
-from media.ports import PortPool
+from media.ports import Pair, PortPool
 
 FIRST = 43_000
 
@@ -75,6 +77,26 @@ def test_address_of_another_machine_is_no_shortage_of_ports() -> None:
     pool = PortPool(FIRST, FIRST + 99)
     with pytest.raises(OSError, match="assign"):
         pool.open("192.0.2.1")
+    assert pool.used == 0
+
+
+def test_shortage_of_descriptors_is_one_of_ports() -> None:
+    pool, pairs = PortPool(FIRST, FIRST + 999), list[Pair]()
+
+    def open_all() -> None:
+        while True:
+            pairs.append(pool.open("127.0.0.1"))
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 20, hard))
+    try:
+        with pytest.raises(OutOfPorts, match="no socket left"):
+            open_all()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert pool.used == len(pairs) > 0
+    for pair in pairs:
+        pool.close(pair)
     assert pool.used == 0
 
 
