@@ -52,7 +52,7 @@ class TestTCP:
         (invite,) = carrier.received("INVITE")
         assert "SIP/2.0/TCP" in invite.first("via")
         assert invite.body.count("a=x-line:") == 16
-        assert addresses(switch)["b_transport"] == "tcp"
+        assert outcome(*switch.wait_for_records(1)) == ("ANSWERED", 200, "caller")
 
 
 class TestIPv6:

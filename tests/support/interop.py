@@ -1,11 +1,13 @@
 """What the interoperability tests call through: a switch that listens on everything, and trunks of its own carriers."""
 
+import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from threading import Thread
 from typing import Any, Final
 
 from asyncpg import Record
@@ -13,6 +15,7 @@ from asyncpg import Record
 from b2bua.cli.demo_data import ha1_md5
 from tests.support.certificates import Authority
 from tests.support.configuration import Configuration
+from tests.support.dns import DNSServer
 from tests.support.hep import read
 from tests.support.switch import Switch, free_port, running_switch, wait_until
 
@@ -42,6 +45,8 @@ class Listeners:
     """HEP packets arrive here."""
     authority: Authority
     """Who issued the switch's certificate, and whom it trusts."""
+    dns: DNSServer
+    """Whom the switch asks for names."""
 
     def captured(self) -> list[dict[int, bytes]]:
         """Packets that have arrived since the last time."""
@@ -55,15 +60,36 @@ class Listeners:
 
 
 @contextmanager
+def _dns() -> Iterator[DNSServer]:
+    """A DNS server in a thread of its own."""
+    loop, server = asyncio.new_event_loop(), DNSServer()
+    thread = Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        asyncio.run_coroutine_threadsafe(server.open(), loop).result(5.0)
+        yield server
+        asyncio.run_coroutine_threadsafe(_close(server), loop).result(5.0)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def _close(server: DNSServer) -> None:
+    server.close()
+    await asyncio.sleep(0)  # its sockets are closed in the next turn of the loop
+
+
+@contextmanager
 def exchange(directory: Path) -> Iterator[tuple[Switch, Listeners]]:
     """A switch with the demo data, all its transports, and traces of every call."""
     authority = Authority(directory)
     certificate = authority.issue(DOMAIN, "127.0.0.1", file="switch.pem", uris=(f"sip:{DOMAIN}",))
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as capture:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as capture, _dns() as dns:
         capture.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_194_304)
         capture.bind(("127.0.0.1", 0))
         stream = socket.SOCK_STREAM
-        listeners = Listeners(free_port(), free_port(stream), free_port(stream), free_port(stream), capture, authority)
+        listeners = Listeners(free_port(), free_port(stream), free_port(stream), free_port(stream), capture, authority, dns)
         port = free_port()
         listen = (
             f"udp://127.0.0.1:{port}", f"tcp://127.0.0.1:{port}", f"udp://{SECOND_HOST}:{listeners.second}",
@@ -74,6 +100,7 @@ def exchange(directory: Path) -> Iterator[tuple[Switch, Listeners]]:
             "SOFTSWITCH_SIP__LISTEN": ",".join(listen),
             "SOFTSWITCH_TLS__CERTIFICATE": str(certificate),
             "SOFTSWITCH_TLS__CA": str(authority.file),
+            "SOFTSWITCH_DNS__NAMESERVERS": dns.address,
             "SOFTSWITCH_TRACE__SHARE": "1.0",
             "SOFTSWITCH_TRACE__BODIES": "true",
             "SOFTSWITCH_HEP__URL": f"udp://127.0.0.1:{capture.getsockname()[1]}",
