@@ -5,11 +5,20 @@ Each test finds it without calls and records, and has to leave nothing behind: n
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
-from tests.support.interop import PHONES, Listeners, Telephone, Trunks, exchange, wait_until_idle
+from tests.support.interop import (
+    PHONES,
+    Listeners,
+    Play,
+    Register,
+    Telephone,
+    Trunks,
+    exchange,
+    wait_until_idle,
+)
 from tests.support.sipp import Scenario
 from tests.support.switch import Switch
 
@@ -46,12 +55,6 @@ def trunks(switch: Switch) -> Iterator[Trunks]:
     trunks.remove()
 
 
-class Play(Protocol):
-    """Begins a scenario; whatever is not over at the end of the test is ended."""
-
-    def __call__(self, name: str, **how: Any) -> Scenario: ...
-
-
 @pytest.fixture
 def play(switch: Switch) -> Iterator[Play]:
     """Play scenarios; those that call do so at the switch's usual port unless told otherwise."""
@@ -63,12 +66,6 @@ def play(switch: Switch) -> Iterator[Play]:
             return played.enter_context(Scenario(name, switch.directory, **how))
 
         yield begin
-
-
-class Register(Protocol):
-    """Registers a telephone at the switch."""
-
-    def __call__(self, telephone: Telephone, *ports: int, expires: int = 60) -> Scenario: ...
 
 
 @pytest.fixture

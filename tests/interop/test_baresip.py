@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.conftest import Play
 from tests.support.baresip import Baresip
-from tests.support.interop import PHONES, SECRET, Listeners, Telephone, Trunks, outcome
+from tests.support.interop import PHONES, SECRET, Listeners, Play, Telephone, Trunks, outcome
 from tests.support.switch import Switch, wait_until
 
 pytestmark = pytest.mark.skipif(shutil.which("baresip") is None, reason="baresip is not installed")
@@ -64,6 +63,22 @@ class TestUDP:
         baresip.wait_for("CALL_CLOSED")
         (record,) = switch.wait_for_records(1)
         assert outcome(record) == ("ANSWERED", 200, "caller")
+
+    def test_it_has_the_carrier_connected_with_another(
+        self, switch: Switch, trunks: Trunks, telephone: Telephone, play: Play, start: Start
+    ) -> None:
+        first, second, baresip = trunks.add(), trunks.add(), start(telephone)
+        transferred = play("carrier_is_transferred", port=first.port, talk_ms=200)
+        target = play("carrier", port=second.port)
+        baresip.dial(first.number)
+        baresip.wait_for("CALL_ESTABLISHED")
+        baresip.order("transfer", f"sip:{second.number}@{baresip.registrar}")
+        transferred.wait()
+        target.wait()
+        baresip.wait_for("CALL_CLOSED")
+        records = switch.wait_for_records(2)
+        assert [record["destination_sent"] for record in records] == [first.number, second.number]
+        assert [outcome(record)[:2] for record in records] == [("ANSWERED", 200)] * 2
 
     def test_two_of_them_call_each_other(
         self, switch: Switch, trunks: Trunks, telephone: Telephone, start: Start

@@ -4,11 +4,11 @@ import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
-from tests.interop.conftest import Play, Register
-from tests.support.interop import PHONES, SECRET, Trunks, numbers, outcome
+from tests.support.interop import PHONES, SECRET, Play, Register, Trunks, numbers, outcome
 from tests.support.sipp import Message
 from tests.support.switch import Switch, free_port, wait_until
 
@@ -22,7 +22,7 @@ def is_proved(request: Message) -> bool:
         for text in (f"trunk:{told['realm']}:{SECRET}", f"{request.first_line.split()[0]}:{told['uri']}")
     )
     proof = f"{first}:{told['nonce']}:{told['nc']}:{told['cnonce']}:{told['qop']}:{second}"
-    return told["username"] == "trunk" and told["response"] == hashlib.md5(proof.encode()).hexdigest()
+    return (told["username"], told["response"]) == ("trunk", hashlib.md5(proof.encode()).hexdigest())
 
 
 class TestDigest:
@@ -86,7 +86,7 @@ class TestIdentity:
         ],
     )
     def test_hidden_caller_is_told_as_the_gateway_asks(
-        self, switch: Switch, trunks: Trunks, play: Play, carrier: str, gateway: dict[str, object]
+        self, switch: Switch, trunks: Trunks, play: Play, carrier: str, gateway: dict[str, Any]
     ) -> None:
         trunk = trunks.add(**gateway)
         called = play(carrier, port=trunk.port)

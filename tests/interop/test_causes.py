@@ -2,8 +2,7 @@
 
 import pytest
 
-from tests.interop.conftest import Play
-from tests.support.interop import Trunks, outcome
+from tests.support.interop import Play, Trunks, outcome
 from tests.support.switch import Switch
 
 

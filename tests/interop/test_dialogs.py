@@ -5,8 +5,7 @@ Hold, late offers, UPDATE, INFO, MESSAGE, session timers, reliable ringing, redi
 
 import pytest
 
-from tests.interop.conftest import Play, Register
-from tests.support.interop import PHONES, Trunks, numbers, outcome
+from tests.support.interop import PHONES, Play, Register, Trunks, numbers, outcome
 from tests.support.switch import Switch, free_port
 
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from tests.interop.conftest import Play
-from tests.support.interop import Listeners, Trunks, outcome
+from tests.support.interop import Listeners, Play, Trunks, outcome
 from tests.support.switch import Switch, free_port, wait_until
 
 ZONE = """$ORIGIN {name}.

@@ -2,8 +2,7 @@
 
 import pytest
 
-from tests.interop.conftest import Play
-from tests.support.interop import Trunks, numbers, outcome
+from tests.support.interop import Play, Trunks, numbers, outcome
 from tests.support.switch import Switch
 
 CALLERS = ["caller", "caller_compact", "caller_folded", "caller_lists", "caller_multipart", "caller_torture"]

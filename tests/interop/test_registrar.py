@@ -2,8 +2,7 @@
 
 import pytest
 
-from tests.interop.conftest import Play, Register
-from tests.support.interop import PHONES, Telephone, Trunks, numbers, outcome
+from tests.support.interop import PHONES, Play, Register, Telephone, Trunks, numbers, outcome
 from tests.support.sipp import Scenario
 from tests.support.switch import Switch, free_port
 
@@ -89,16 +88,22 @@ class TestBeingCalled:
 
 class TestForwarding:
     @pytest.mark.parametrize(
-        ("column", "registers"), [("forward_all", True), ("forward_busy", True), ("forward_not_registered", False)]
+        ("column", "plays"),
+        [
+            ("forward_all", "carrier"),
+            ("forward_busy", "carrier_is_busy"),
+            ("forward_no_answer", "carrier_rings"),
+            ("forward_not_registered", ""),
+        ],
     )
     def test_call_goes_on_to_a_number(
-        self, switch: Switch, trunks: Trunks, play: Play, register: Register, column: str, registers: bool
+        self, switch: Switch, trunks: Trunks, play: Play, register: Register, column: str, plays: str
     ) -> None:
         trunk, port = trunks.add(), free_port()
-        telephone = trunks.telephone("2003", **{column: trunk.number})
-        if registers:
+        telephone = trunks.telephone("2003", ring_time=5, **{column: trunk.number})
+        if plays:
             register(telephone, port)
-            play("carrier_is_busy", host=PHONES, port=port)
+            play(plays, host=PHONES, port=port)
         forwarded = play("carrier", port=trunk.port)
         play("caller", number=telephone.number).wait()
         forwarded.wait()

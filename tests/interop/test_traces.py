@@ -2,8 +2,7 @@
 
 import json
 
-from tests.interop.conftest import Play
-from tests.support.interop import SECRET, Listeners, Trunks
+from tests.support.interop import SECRET, Listeners, Play, Trunks
 from tests.support.switch import Switch, wait_until
 
 

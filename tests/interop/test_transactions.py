@@ -4,8 +4,7 @@ import socket
 
 import pytest
 
-from tests.interop.conftest import Play
-from tests.support.interop import Trunks, outcome
+from tests.support.interop import Play, Trunks, outcome
 from tests.support.switch import Switch
 
 ALL_BY_ITSELF = ("-nr",)

@@ -7,9 +7,8 @@ import pytest
 from b2bua.agent.user_agent import Answerer, Caller
 from b2bua.sip.flow import Trust
 from b2bua.tasks import stop_all
-from tests.interop.conftest import Play
 from tests.support.calls import SOURCE, agents, within
-from tests.support.interop import DOMAIN, SECOND_HOST, Listeners, Trunks, outcome
+from tests.support.interop import DOMAIN, SECOND_HOST, Listeners, Play, Trunks, outcome
 from tests.support.servers import Run
 from tests.support.switch import Switch
 

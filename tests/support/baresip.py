@@ -165,7 +165,7 @@ class Baresip:
         """Take what has come; events go to `events`, answers to commands are returned."""
         with contextlib.suppress(TimeoutError):
             self._buffer += self._control.recv(65_536)
-        answers = []
+        answers: list[dict[str, Any]] = []
         while (colon := self._buffer.find(b":")) > 0:
             size = int(self._buffer[:colon])
             if len(self._buffer) < colon + size + 2:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from threading import Thread
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+import asyncpg
 from asyncpg import Record
 
 from b2bua.cli.demo_data import ha1_md5
@@ -17,7 +18,8 @@ from tests.support.certificates import Authority
 from tests.support.configuration import Configuration
 from tests.support.dns import DNSServer
 from tests.support.hep import read
-from tests.support.switch import Switch, free_port, running_switch, wait_until
+from tests.support.sipp import Scenario
+from tests.support.switch import Switch, free_port, switch_directory, wait_until
 
 DOMAIN: Final = "switch.example"
 """Whom the switch's certificate is for."""
@@ -29,6 +31,28 @@ SECRET: Final = "secret"
 """Of every SIP user, and of us at carriers."""
 
 _numbers = count(442079461000)
+
+
+class Exchange(Switch):
+    """A switch whose database is asked over one connection, since there are many tests."""
+
+    def __init__(self, directory: Path, **settings: str) -> None:
+        super().__init__(directory, **settings)
+        self._runner = asyncio.Runner()
+        self._connection: asyncpg.Connection[asyncpg.Record] | None = None
+
+    def query(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
+        """Ask the database."""
+        if self._connection is None:
+            connecting = asyncpg.connect(host=str(self.run_directory), user="softswitch", database="softswitch")
+            self._connection = self._runner.run(connecting)
+        return self._runner.run(self._connection.fetch(sql, *arguments))
+
+    def disconnect(self) -> None:
+        """Ask no more."""
+        if self._connection is not None:
+            self._runner.run(self._connection.close())
+        self._runner.close()
 
 
 @dataclass(slots=True)
@@ -89,7 +113,9 @@ def exchange(directory: Path) -> Iterator[tuple[Switch, Listeners]]:
         capture.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_194_304)
         capture.bind(("127.0.0.1", 0))
         stream = socket.SOCK_STREAM
-        listeners = Listeners(free_port(), free_port(stream), free_port(stream), free_port(stream), capture, authority, dns)
+        listeners = Listeners(
+            free_port(), free_port(stream), free_port(stream), free_port(stream), capture, authority, dns
+        )
         port = free_port()
         listen = (
             f"udp://127.0.0.1:{port}", f"tcp://127.0.0.1:{port}", f"udp://{SECOND_HOST}:{listeners.second}",
@@ -105,9 +131,17 @@ def exchange(directory: Path) -> Iterator[tuple[Switch, Listeners]]:
             "SOFTSWITCH_TRACE__BODIES": "true",
             "SOFTSWITCH_HEP__URL": f"udp://127.0.0.1:{capture.getsockname()[1]}",
         }
-        with running_switch(**settings) as switch:
+        with switch_directory() as place:
+            switch = Exchange(place, **settings)
             switch.port = port
-            yield switch, listeners
+            try:
+                switch.start()
+                switch.load_demo()
+                yield switch, listeners
+            finally:
+                switch.disconnect()
+                if switch.process is not None and switch.process.poll() is None:
+                    switch.stop()
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,3 +259,18 @@ def funds_held(switch: Switch) -> list[str]:
 
 def _pairs(fields: list[bytes]) -> list[tuple[bytes, bytes]]:
     return list(zip(fields[::2], fields[1::2], strict=True))
+
+
+# Fixtures
+
+
+class Play(Protocol):
+    """Begins a scenario; whatever is not over at the end of the test is ended."""
+
+    def __call__(self, name: str, **how: Any) -> Scenario: ...
+
+
+class Register(Protocol):
+    """Registers a telephone at the switch."""
+
+    def __call__(self, telephone: Telephone, *ports: int, expires: int = 60) -> Scenario: ...
