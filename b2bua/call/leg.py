@@ -304,6 +304,9 @@ class CallerLeg(Leg, TimerOwner):
         request = self.request
         if request is None or self.transaction.is_answered:
             return
+        if self.dialog is None:
+            self.make_dialog()  # §12.1: a To tag makes one, and the caller may end it (§15)
+            self.user.early_dialog_begun(self)
         response = self._response(request, status, body)
         response.headers["contact"] = [contact_of(self.endpoint, self.flow)]
         if is_reliable(request, self.ringing_mode, has_session=bool(body)):
@@ -312,9 +315,6 @@ class CallerLeg(Leg, TimerOwner):
             self.endpoint.transactions.send_response(self.transaction, response, self.endpoint.now())
 
     def _send_reliably(self, request: Request, response: Response) -> None:
-        if self.dialog is None:
-            self.make_dialog()
-            self.user.early_dialog_begun(self)
         if self._ringing is None:
             first = int(new_token()[:7], 16) + 1
             self._ringing = RingingSender(self.endpoint, self.transaction, request.cseq, first, self)
@@ -368,7 +368,7 @@ class CallerLeg(Leg, TimerOwner):
             self.refuse_held(480, cause, text)
         elif self._timer is not None:
             self._farewell = cause, text
-        else:
+        elif self.request is None:  # §15: an early dialog is ended by the answer to its INVITE, not by our BYE
             super().send_bye(cause, text)
 
     def receive_bye(self, transaction: ServerTransaction, request: Request) -> bool:

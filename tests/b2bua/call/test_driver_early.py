@@ -6,7 +6,7 @@ import pytest
 
 from tests.b2bua.call.rig import CALLER, CARRIERS, SWITCH, Rig
 from tests.b2bua.call.test_driver_ringing import EarlyCarrier, asks, carrier
-from tests.support.legs import Wire, WiredAgent, on_loop
+from tests.support.legs import Wire, WiredAgent, WiredAnswerer, on_loop
 from tests.support.talking import describe_audio
 
 MakeRig = Callable[..., Rig]
@@ -103,6 +103,21 @@ class TestUpdate:
 
 
 class TestBye:
+    @on_loop
+    async def test_gives_the_call_up_when_ringing_needs_no_acknowledgement(self, make_rig: MakeRig) -> None:
+        rig = make_rig()
+        WiredAnswerer(rig.wire, CARRIERS[0], answers=False)
+        rig.dial()
+        leg = rig.caller.leg
+        assert leg is not None
+        assert leg.dialog is not None
+        leg.dialog.become_uac(rig.wire.responses(180, SWITCH, CALLER)[0])
+        assert rig.caller.say("BYE").status == 200
+        assert len(rig.wire.responses(487, SWITCH, CALLER)) == 1
+        assert len(rig.wire.requests("CANCEL", SWITCH, CARRIERS[0])) == 1
+        assert [record["code"] for record in rig.records()] == ["CANCELLED"]
+        rig.assert_nothing_is_left()
+
     @on_loop
     async def test_of_the_caller_gives_the_call_up(self, make_rig: MakeRig) -> None:
         rig = make_rig()
