@@ -52,6 +52,23 @@ class TestReliableRinging:
         assert outcome(*switch.wait_for_records(1)) == ("ANSWERED", 200, "caller")
 
 
+    @pytest.mark.parametrize(
+        ("caller", "carrier"),
+        [
+            ("caller_changes_early", "carrier_is_changed_early"),
+            ("caller_is_changed_early", "carrier_changes_early"),
+        ],
+    )
+    def test_session_changes_before_the_answer(
+        self, switch: Switch, trunks: Trunks, play: Play, caller: str, carrier: str
+    ) -> None:
+        trunk = trunks.add(reliable_ringing="required")
+        called = play(carrier, port=trunk.port)
+        play(caller, number=trunk.number).wait()
+        called.wait()
+        assert outcome(*switch.wait_for_records(1)) == ("ANSWERED", 200, "caller")
+
+
 class TestElsewhere:
     def test_call_follows_a_carrier_that_has_moved(self, switch: Switch, trunks: Trunks, play: Play) -> None:
         trunk, port = trunks.add(follows_redirects=True), free_port()

@@ -23,6 +23,7 @@ CANCELLED = ("CANCELLED", 487, "caller")
         ("caller_repeats", "carrier_slow", ANSWERED),
         ("caller_gives_up", "carrier_rings", CANCELLED),
         ("caller_gives_up", "carrier_answers_late", CANCELLED),
+        ("caller_leaves_early", "carrier_rings", CANCELLED),
         ("caller_gives_up_early", "carrier_rings_late", CANCELLED),
         ("caller_gives_up_late", "carrier", ANSWERED),
     ],
