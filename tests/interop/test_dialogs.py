@@ -46,7 +46,7 @@ class TestReliableRinging:
         self, switch: Switch, trunks: Trunks, play: Play
     ) -> None:
         trunk = trunks.add()
-        carrier = play("carrier", port=trunk.port)
+        carrier = play("carrier_slow", port=trunk.port)
         play("caller_wants_reliable_ringing", number=trunk.number).wait()
         carrier.wait()
         assert outcome(*switch.wait_for_records(1)) == ("ANSWERED", 200, "caller")

@@ -35,7 +35,7 @@ def test_messages_of_both_legs_are_shown_and_copied_without_secrets(
         assert SECRET not in text
     assert all("response=***" in line and 'username="trunk"' in line for line in proofs)
 
-    copies = [each for each in listeners.captured() if each[17].decode() == call_id]
+    copies = [each for each in listeners.captured() if each.get(17) == call_id.encode()]
     assert len(copies) == len(told)
     assert {each[15].split(b" ")[0] for each in copies} == {b"INVITE", b"ACK", b"BYE", b"SIP/2.0"}
     assert not [each for each in copies if answer.encode() in each[15]]
