@@ -51,7 +51,6 @@ class TestReliableRinging:
         carrier.wait()
         assert outcome(*switch.wait_for_records(1)) == ("ANSWERED", 200, "caller")
 
-
     @pytest.mark.parametrize(
         ("caller", "carrier"),
         [
