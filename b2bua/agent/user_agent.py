@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from b2bua.call.callee_leg import CalleeLeg
+from b2bua.call.caller_leg import CallerLeg
 from b2bua.call.exchange import METHODS, OFFERING
-from b2bua.call.leg import NO_HEADERS, NOTHING, SDP, CalleeLeg, CallerLeg, Leg
+from b2bua.call.leg import NO_HEADERS, NOTHING, SDP, Leg
 from b2bua.sip.events import (
     AckReceived,
     CancelReceived,

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from b2bua.call import effects as do
 from b2bua.call.branches import Branches, Failure
+from b2bua.call.callee_leg import CalleeLeg
 from b2bua.call.caller_identity import CallerIdentity, present
+from b2bua.call.caller_leg import CallerLeg
 from b2bua.call.controller import NORMAL_CLEARING, Call, State
 from b2bua.call.disposition import STOPS
 from b2bua.call.events import (
@@ -29,7 +31,7 @@ from b2bua.call.events import (
 from b2bua.call.exchange import OFFERING, Exchange
 from b2bua.call.forwarding import HEADER as FORWARD_HEADER
 from b2bua.call.gateway_location import Servers
-from b2bua.call.leg import ALLOW, NOBODY, CalleeLeg, CallerLeg, Leg
+from b2bua.call.leg import ALLOW, NOBODY, Leg
 from b2bua.call.parties import Parties
 from b2bua.call.recording import Recording
 from b2bua.call.redirection import Redirections

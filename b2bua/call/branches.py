@@ -1,6 +1,6 @@
 """The legs of one attempt: one to a gateway, one to each contact of a SIP user (RFC 3261 §16.7)."""
 
-from b2bua.call.leg import CalleeLeg
+from b2bua.call.callee_leg import CalleeLeg
 
 Failure = tuple[int, int | None, str]
 """Status (0: no answer), Q.850 cause, and code of what had no answer."""

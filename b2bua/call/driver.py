@@ -15,6 +15,8 @@ from b2bua.ban.scanners import is_scanner
 from b2bua.ban.service import BanService
 from b2bua.call.active import ActiveCall
 from b2bua.call.authentication import Authenticator
+from b2bua.call.callee_leg import CalleeLeg
+from b2bua.call.caller_leg import CallerLeg
 from b2bua.call.carrier_registration import CarrierRegistrations, dialled_number
 from b2bua.call.client_request import ClientRequest
 from b2bua.call.controller import FundsRules
@@ -28,7 +30,7 @@ from b2bua.call.gateway_location import GatewayLocator, is_address, with_trust
 from b2bua.call.health import GatewayHealth, Probe, Prober
 from b2bua.call.identity import new_call_id
 from b2bua.call.ladder import Ladders
-from b2bua.call.leg import ALLOW, SDP, CalleeLeg, CallerLeg, Leg
+from b2bua.call.leg import ALLOW, SDP, Leg
 from b2bua.call.refusals import RefusalCounter
 from b2bua.call.session_timer import LEAST, TooShort, terms_as_uas
 from b2bua.call.subscriptions import Subscriptions

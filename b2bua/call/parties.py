@@ -4,8 +4,10 @@ A transfer puts another leg into a side's place. Whoever stays there goes on see
 (RFC 3264 §8), though another endpoint describes it from then on.
 """
 
+from b2bua.call.callee_leg import CalleeLeg
+from b2bua.call.caller_leg import CallerLeg
 from b2bua.call.events import Side
-from b2bua.call.leg import CalleeLeg, CallerLeg, Leg
+from b2bua.call.leg import Leg
 from b2bua.sip.dialog import Dialog
 from media.sdp import replace_origin, session_version
 

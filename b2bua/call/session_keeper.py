@@ -2,8 +2,9 @@
 
 from typing import Final, Protocol
 
+from b2bua.call.callee_leg import CalleeLeg
 from b2bua.call.client_request import ClientRequest
-from b2bua.call.leg import ALLOW, SDP, CalleeLeg, Leg, next_hop
+from b2bua.call.leg import ALLOW, SDP, Leg, next_hop
 from b2bua.call.session_timer import (
     SessionTimer,
     Terms,

@@ -9,8 +9,9 @@ then nothing has changed for anybody, and the transferor may leave or stay. `doc
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from b2bua.call.callee_leg import CalleeLeg
 from b2bua.call.client_request import ClientRequest
-from b2bua.call.leg import NOBODY, CalleeLeg, Leg, next_hop
+from b2bua.call.leg import NOBODY, Leg, next_hop
 from b2bua.call.reinvite import ReInvite
 from b2bua.sip.address import Address
 from b2bua.sip.errors import ParseError

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 
 from b2bua.agent.user_agent import Answerer, Caller
-from b2bua.call.leg import CalleeLeg
+from b2bua.call.callee_leg import CalleeLeg
 from b2bua.sip.events import Event as SIPEvent
 from b2bua.sip.events import RequestReceived, ResponseReceived
 from b2bua.sip.flow import Flow

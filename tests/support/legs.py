@@ -15,7 +15,8 @@ from importlib import resources
 from typing import Any, ParamSpec
 
 from b2bua.agent.user_agent import Answerer, Caller, UserAgent
-from b2bua.call.leg import CalleeLeg, Leg
+from b2bua.call.callee_leg import CalleeLeg
+from b2bua.call.leg import Leg
 from b2bua.live.connection import Callback, LiveConnection, StoreAway
 from b2bua.sip.events import Event as SIPEvent
 from b2bua.sip.events import RequestReceived

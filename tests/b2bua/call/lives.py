@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from b2bua.call.leg import SDP, CalleeLeg, CallerLeg
+from b2bua.call.callee_leg import CalleeLeg
+from b2bua.call.caller_leg import CallerLeg
+from b2bua.call.leg import SDP
 from b2bua.sip.events import AckReceived, RequestReceived
 from b2bua.sip.events import Event as SIPEvent
 from b2bua.sip.flow import Flow

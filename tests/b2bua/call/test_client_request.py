@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from b2bua.call.callee_leg import CalleeLeg
 from b2bua.call.client_request import ClientRequest, repeated
-from b2bua.call.leg import CalleeLeg
 from b2bua.sip.digest import Credentials
 from b2bua.sip.digest_client import PROOFS, DigestClient
 from b2bua.sip.events import Event as SIPEvent

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from b2bua.call.leg import CallerLeg
+from b2bua.call.caller_leg import CallerLeg
 from b2bua.sip.flow import Flow
 from b2bua.sip.message import Request
 from b2bua.sip.transactions import ServerTransaction

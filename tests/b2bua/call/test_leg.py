@@ -2,7 +2,9 @@
 
 import pytest
 
-from b2bua.call.leg import ALLOW, NOBODY, CalleeLeg, CallerLeg, contact_of
+from b2bua.call.callee_leg import CalleeLeg
+from b2bua.call.caller_leg import CallerLeg
+from b2bua.call.leg import ALLOW, NOBODY, contact_of
 from b2bua.sip.flow import Flow
 from b2bua.sip.message import Request, Response
 from b2bua.sip.reason import q850_cause

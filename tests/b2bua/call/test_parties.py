@@ -1,7 +1,9 @@
 """Who is on which side of a call, and the one session that each side goes on seeing (RFC 3264 §8)."""
 
+from b2bua.call.callee_leg import CalleeLeg
+from b2bua.call.caller_leg import CallerLeg
 from b2bua.call.events import Side
-from b2bua.call.leg import NOBODY, CalleeLeg, CallerLeg
+from b2bua.call.leg import NOBODY
 from b2bua.call.parties import Parties
 from tests.support.legs import Wire, WiredCaller, on_loop
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from b2bua.call.leg import CallerLeg
+from b2bua.call.caller_leg import CallerLeg
 from b2bua.call.reinvite import GLARE_TRIES, ReInvite
 from b2bua.sip.digest_client import DigestClient
 from b2bua.sip.events import Event as SIPEvent

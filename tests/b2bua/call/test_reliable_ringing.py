@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from b2bua.call.leg import CallerLeg
+from b2bua.call.caller_leg import CallerLeg
 from b2bua.call.reliable_ringing import is_reliable, offer_tags, read_rseq
 from b2bua.sip.flow import Flow
 from b2bua.sip.headers import Headers
