@@ -1,0 +1,2 @@
+-- Taken by another change; its file replaces this one.
+SELECT 1;
