@@ -146,6 +146,7 @@ async def _load_rules(connection: Connection) -> dict[tuple[str, int], RuleSet]:
     """Rules by whose they are: `account` or `carrier`, and its id."""
     rows = await connection.fetch(
         "SELECT account_id, carrier_id, kind, array_agg(rule ORDER BY id) AS rules FROM number_rule"
+        " WHERE kind <> 'cli' OR account_id IN (SELECT id FROM account WHERE cli_by_destination)"
         " GROUP BY account_id, carrier_id, kind"
     )
     texts: dict[tuple[str, int], dict[str, tuple[str, ...]]] = {}

@@ -8,9 +8,10 @@ Version history (the number of the newest file):
     5  number rules, codec lists, loss guard, modes and windows of routes, DIDs, emergency numbers
     6  which rates and devices a change was of
     7  what carriers ask of SIP, forwarding of SIP users, the messages of calls
+    9  fields of a customer, trial accounts, how payments came, who changed what
 """
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 9
 """Newest migration in this package; a service refuses a database that is older."""
 
 SCHEMA_COMPAT_VERSION = 1

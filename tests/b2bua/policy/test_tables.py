@@ -192,6 +192,18 @@ class TestNumberRules:
 
         with_rows(work)
 
+    def test_cli_rules_count_only_where_they_are_switched_on(self, with_rows: Callable[[Work], None]) -> None:
+        async def work(rows: Rows) -> None:
+            await rows.add("number_rule", account_id=rows.account, kind="cli", rule="44%=>441234567")
+            await rows.execute("UPDATE account SET cli_by_destination = false WHERE id = $1", rows.account)
+            snapshot = await rows.load()
+            assert snapshot.accounts[rows.account].rules.cli.rewrite("4420", "1") == ("1", "")
+            await rows.execute("UPDATE account SET cli_by_destination = true WHERE id = $1", rows.account)
+            snapshot = await rows.load()
+            assert snapshot.accounts[rows.account].rules.cli.rewrite("4420", "1") == ("441234567", "44%=>441234567")
+
+        with_rows(work)
+
     def test_cli_rules_arrive(self, with_rows: Callable[[Work], None]) -> None:
         async def work(rows: Rows) -> None:
             await rows.add("number_rule", account_id=rows.reseller, kind="cli", rule="44%=>441234567")
