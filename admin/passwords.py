@@ -1,17 +1,14 @@
-"""Passwords: the rule for new ones, and their argon2 hashes.
+"""The argon2 hashes of passwords; the rule for new ones is in `accounts.field`.
 
 A hash takes some 50 ms and 64 MiB, so it is worked out in a thread, a few at a time, and a crowd is turned away.
 """
 
 import asyncio
-import re
 from typing import Final
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-RULE: Final = "8 to 30 characters with a capital letter, a digit and a special character"
-LONGEST: Final = 30
 AT_ONCE: Final = 2
 """Hashes worked out at the same time; each holds 64 MiB."""
 WAITING: Final = 40
@@ -20,20 +17,6 @@ WAITING: Final = 40
 
 class TooManySignIns(Exception):
     """More sign-ins at once than the panel answers."""
-
-
-def password_faults(password: str) -> list[str]:
-    """Say what a new password lacks, in words for its form; empty when it is good."""
-    faults = []
-    if not 8 <= len(password) <= LONGEST:
-        faults.append("must have 8 to 30 characters")
-    if not re.search(r"[A-Z]", password):
-        faults.append("needs a capital letter")
-    if not re.search(r"[0-9]", password):
-        faults.append("needs a digit")
-    if not re.search(r"[^A-Za-z0-9\s]", password):
-        faults.append("needs a special character, like ! or #")
-    return faults
 
 
 class Passwords:

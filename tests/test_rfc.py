@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("b2bua", "media", "rating", "cdr", "conf", "admin")
+PACKAGES = ("b2bua", "accounts", "media", "rating", "cdr", "conf", "admin")
 ROW = re.compile(r"^\| (\d+) \| ([^|]+) \| ([^|]+) \|([^|]*)\|", re.MULTILINE)
 
 ROWS = {

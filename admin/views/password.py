@@ -2,9 +2,10 @@
 
 from aiohttp import web
 
+from accounts.field import PASSWORD_RULE, password_faults
 from admin import audit, render, session
 from admin.keys import PASSWORDS, POOL, USER
-from admin.passwords import RULE, TooManySignIns, password_faults
+from admin.passwords import TooManySignIns
 from admin.stores import users
 
 
@@ -40,5 +41,5 @@ async def change(request: web.Request) -> web.StreamResponse:
 
 
 async def _form(request: web.Request, errors: dict[str, str]) -> web.StreamResponse:
-    context = {"errors": errors, "rule": RULE}
+    context = {"errors": errors, "rule": PASSWORD_RULE}
     return await render.page(request, "password/form", context, status=422 if errors else 200)

@@ -1,12 +1,21 @@
 """`softswitch account`: list, show, add and change customers and resellers, suspend and activate them."""
 
+import csv
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
+from argon2 import PasswordHasher
+from pydantic import ValidationError
 
-from b2bua.cli import changes, queries
+from accounts import store
+from accounts.customer import SELF_CARE, START, NewCustomer, read_field
+from accounts.errors import Refused
+from accounts.field import Fault, faults_of
+from accounts.registry import add_customer
+from b2bua.cli import queries
 from b2bua.cli.context import (
     DEFAULT_LIMIT,
     CommandError,
@@ -81,6 +90,17 @@ DETAILS: Final = (
     "codecs",
     "with_media",
     "loss_guard",
+    "cli_by_destination",
+    "customer_type",
+    "payment_term",
+    "max_credit_limit",
+    "tax_certificate",
+    "email",
+    "phone",
+    "address",
+    "country",
+    "pin",
+    *SELF_CARE,
     "dialing_routes",
     "permitted_routes",
     "children",
@@ -107,6 +127,12 @@ MediaOption = Annotated[
 LossGuardOption = Annotated[
     bool | None,
     typer.Option("--loss-guard/--no-loss-guard", help="Use no carrier that costs more than the account pays."),
+]
+FieldOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--field", metavar="NAME=VALUE", help="Any other field of the panel's form, such as phone=3090182000."
+    ),
 ]
 
 
@@ -205,7 +231,7 @@ def activate(context: typer.Context, code: CodeArgument) -> None:
 
 async def _set_status(settings: Settings, code: str, status: Status) -> None:
     async with database(settings) as connection:
-        old = await changes.set_account_status(connection, code, status)
+        old = await store.set_account_status(connection, code, status)
     if old is None:
         raise NotFound(f"no account {code}")
     if old == Status.CLOSED:
@@ -244,6 +270,7 @@ def add_account(
     codecs: CodecsOption = None,
     with_media: MediaOption = None,
     loss_guard: LossGuardOption = None,
+    fields: FieldOption = None,
 ) -> None:
     """Make an account; it may call once it has a tariff, a device, a dialing route, and funds."""
     values = given(
@@ -262,7 +289,7 @@ def add_account(
         max_sessions=max_sessions,
         cps=cps,
         max_duration=max_duration,
-    )
+    ) | _read_fields(settings_of(context), fields)
     new = NewAccount(
         None if code is None else parse_code(code),
         kind.value,
@@ -277,6 +304,62 @@ def add_account(
         tell(f"accounts below it can call over routes that it is permitted: softswitch route permit {made} ROUTE")
     else:
         tell(f"what it may dial: softswitch route dial add {made} % ROUTE")
+
+
+def _read_fields(settings: Settings, fields: list[str] | None) -> dict[str, Any]:
+    """Read `--field phone=3090182000` by the rules of the panel's form."""
+    values = {}
+    for text in fields or []:
+        name, _, typed = text.partition("=")
+        try:
+            values[name] = read_field(name, typed, _form_context(settings))
+        except Fault as fault:
+            raise typer.BadParameter(str(fault)) from None
+    return values
+
+
+def _form_context(settings: Settings) -> dict[str, Any]:
+    return {"e164_phones": settings.panel.e164_phones}
+
+
+@app.command("import", epilog="Example: softswitch account import customers.csv")
+def import_customers(
+    context: typer.Context,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="CSV whose first line names fields of the panel's form.")
+    ],
+) -> None:
+    """Make customers with their logins, all of a file or none. Fields that the file lacks are as in an empty form."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            rows = list(csv.DictReader(lines))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CommandError(f"{file} is no CSV: {error}") from None
+    settings = settings_of(context)
+    unknown = set(rows[0] if rows else ()) - set(NewCustomer.model_fields)
+    if unknown:
+        raise typer.BadParameter(f"there is no field {', '.join(map(str, sorted(unknown, key=str)))}")
+    forms = [_read_row(settings, number, row) for number, row in enumerate(rows, 2)]
+    codes = run(_import(settings, forms))
+    typer.echo(f"{len(codes)} customer{'' if len(codes) == 1 else 's'} added{f': {codes[0]} to {codes[-1]}' if codes else ''}")
+
+
+def _read_row(settings: Settings, number: int, row: dict[str, str]) -> NewCustomer:
+    try:
+        return NewCustomer.model_validate({**START, **row}, context=_form_context(settings))
+    except ValidationError as error:
+        raise typer.BadParameter(f"line {number}: {'; '.join(faults_of(error).values())}") from None
+
+
+async def _import(settings: Settings, forms: list[NewCustomer]) -> list[str]:
+    hasher, codes = PasswordHasher(), []
+    async with database(settings) as connection, connection.transaction():
+        for number, form in enumerate(forms, 2):
+            try:
+                codes.append(await add_customer(connection, form, hasher.hash(form.password)))
+            except Refused as error:
+                raise CommandError(f"line {number}: {error}") from None
+    return codes
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,9 +382,9 @@ async def _add(settings: Settings, new: NewAccount, values: dict[str, Any]) -> s
         if tariff is not None:
             _refuse_other_currency(tariff, currency, "the account")
             values["tariff_id"] = tariff.id
-        code = new.code or await changes.next_account_code(connection, new.kind)
+        code = new.code or await store.next_account_code(connection, new.kind)
         parent_id = None if parent is None else parent.id
-        await changes.add_account(
+        await store.add_account(
             connection,
             code,
             kind=new.kind,
@@ -353,6 +436,7 @@ def set_account(
     codecs: CodecsOption = None,
     with_media: MediaOption = None,
     loss_guard: LossGuardOption = None,
+    fields: FieldOption = None,
 ) -> None:
     """Change an account; `none` takes a limit away. Active in every worker within a second."""
     values = given(
@@ -372,7 +456,7 @@ def set_account(
         max_sessions=max_sessions,
         cps=cps,
         max_duration=max_duration,
-    )
+    ) | _read_fields(settings_of(context), fields)
     refuse_nothing(values | given(tariff=tariff))
     run(_set(settings_of(context), code, values, tariff))
     typer.echo(f"account {code}: {show(values | given(tariff=tariff))}")
@@ -382,7 +466,7 @@ async def _set(settings: Settings, code: str, values: dict[str, Any], tariff: st
     async with database(settings) as connection:
         account = await find_account(connection, code)
         more = {} if tariff is None else {"tariff_id": await _tariff_id(connection, tariff, account)}
-        await changes.set_account(connection, code, values | more)
+        await store.set_account(connection, code, values | more)
 
 
 async def _tariff_id(connection: Connection, name: str, account: Account) -> int | None:

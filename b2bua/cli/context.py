@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, NoReturn, TypeVar
 import asyncpg
 import typer
 
+from accounts.errors import AccountsError
 from b2bua.control.messages import ControlError
 from conf.database import connect_pool
 from conf.errors import BackupFault, ConfigurationError
@@ -57,7 +58,7 @@ def faults() -> Iterator[None]:
         yield
     except ConfigurationError as error:
         _fail(error, 2)
-    except (CommandError, BackupFault, RatingError, ControlError) as error:
+    except (CommandError, AccountsError, BackupFault, RatingError, ControlError) as error:
         _fail(error, 1)
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         _fail(f"database: {error}", 1)

@@ -4,13 +4,13 @@ It is what a small installation has, with limits wide enough for load tests. All
 loading it again makes only what is missing, in one transaction, and leaves alone what somebody changed since.
 """
 
-import hashlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
+from accounts.device import ha1_md5
 from b2bua.cli.context import CommandError
 from conf.settings import Settings
 from rating.ledger import Connection, post_payment
@@ -270,11 +270,6 @@ async def realm_of(connection: Connection, settings: Settings) -> str:
     """Return the digest realm: the one fixed at the first start, or the one that will be."""
     fixed: str | None = await connection.fetchval("SELECT value FROM system_value WHERE name = 'realm'")
     return fixed or settings.sip.realm
-
-
-def ha1_md5(username: str, realm: str, secret: str) -> str:
-    """H(A1) of RFC 7616 §3.4.2 with MD5, which is what is kept of a SIP user's secret."""
-    return hashlib.md5(f"{username}:{realm}:{secret}".encode(), usedforsecurity=False).hexdigest()
 
 
 async def _make_carrier(

@@ -1,12 +1,13 @@
 """`softswitch device`: what calls come from, IP devices and SIP users."""
 
-import secrets
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 import typer
 
-from b2bua.cli import changes, policy_queries, queries
+from accounts import store
+from accounts.device import ha1_md5, make_secret
+from b2bua.cli import policy_queries, queries
 from b2bua.cli.context import (
     DEFAULT_LIMIT,
     CommandError,
@@ -17,7 +18,7 @@ from b2bua.cli.context import (
     settings_of,
     tell_more,
 )
-from b2bua.cli.demo_data import ha1_md5, realm_of
+from b2bua.cli.demo_data import realm_of
 from b2bua.cli.find import Device, find_account, find_device
 from b2bua.cli.option import (
     NONE,
@@ -194,7 +195,7 @@ async def _add_ip_device(settings: Settings, account: str, network: str, values:
     async with database(settings) as connection:
         owner = await find_account(connection, account)
         await _refuse_same(connection, network, values.get("dial_prefix", ""))
-        return f"ip:{await changes.add_ip_device(connection, owner.id, network, values)}"
+        return f"ip:{await store.add_ip_device(connection, owner.id, network, values)}"
 
 
 async def _refuse_same(connection: Connection, network: str, prefix: str, but: str = "") -> None:
@@ -208,12 +209,12 @@ async def _add_sip_user(settings: Settings, account: str, username: str, values:
     async with database(settings) as connection:
         owner = await find_account(connection, account)
         secret = await _make_secret(connection, settings, username)
-        user = await changes.add_sip_user(connection, owner.id, username, _hash(secret), values)
+        user = await store.add_sip_user(connection, owner.id, username, _hash(secret), values)
     return f"user:{user}", secret
 
 
 async def _make_secret(connection: Connection, settings: Settings, username: str) -> Secret:
-    return Secret(username, await realm_of(connection, settings), secrets.token_urlsafe(12))
+    return Secret(username, await realm_of(connection, settings), make_secret())
 
 
 def _hash(secret: Secret) -> str:
@@ -288,7 +289,7 @@ async def _set_sip_user(
 ) -> Secret | None:
     secret = await _make_secret(connection, settings, user.identity) if new_secret else None
     more = {} if secret is None else {"ha1_md5": _hash(secret)}
-    await changes.set_sip_user(connection, user.id, values | more)
+    await store.set_sip_user(connection, user.id, values | more)
     return secret
 
 
@@ -301,8 +302,8 @@ async def _set_ip_device(connection: Connection, device: Device, values: dict[st
         await _refuse_same(connection, address, prefix, f"ip:{device.id}")
     if "/" in values.get("address", "") and not values["address"].endswith(("/32", "/128")):
         await _refuse_destination(connection, device, "a call cannot be sent to a network")
-    with changes.unique("there is an IP device with that address and dial prefix"):
-        await changes.set_ip_device(connection, device.id, values)
+    with store.unique("there is an IP device with that address and dial prefix"):
+        await store.set_ip_device(connection, device.id, values)
 
 
 async def _refuse_destination(connection: Connection, device: Device, why: str) -> None:
@@ -324,5 +325,5 @@ async def _remove(settings: Settings, text: str) -> Device:
     async with database(settings) as connection:
         device = await find_device(connection, text)
         await _refuse_destination(connection, device, "it cannot be removed")
-        await changes.remove_device(connection, device.kind, device.id)
+        await store.remove_device(connection, device.kind, device.id)
     return device

@@ -81,7 +81,11 @@ async def account(connection: Connection, code: str) -> Row | None:
             account.status, account.billing_type, account_balance.balance, account.currency, tariff.name AS tariff,
             account.decimals, account.rounding, account.tax_flag, account.tax_inclusive, account.tax_percents,
             account.credit_limit, account.max_sessions, account.cps, account.max_duration, account.codec_check,
-            account.codecs, account.with_media, account.loss_guard,
+            account.codecs, account.with_media, account.loss_guard, account.customer_type, account.payment_term,
+            account.max_credit_limit, account.tax_certificate, account.cli_by_destination, account.email,
+            account.phone, account.address, account.country, account.pin, account.own_ip_devices,
+            account.own_sip_users, account.own_source_rules, account.own_destination_rules,
+            account.own_did_source_rules, account.own_did_destination_rules,
             ARRAY(
                 SELECT dialing_route.pattern || ' over ' || route.name
                 FROM dialing_route JOIN route ON route.id = dialing_route.route_id

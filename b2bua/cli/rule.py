@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from accounts.errors import AccountsError
 from b2bua.cli import changes, policy_queries, queries
 from b2bua.cli.context import (
     DEFAULT_LIMIT,
@@ -143,7 +144,7 @@ async def _add(settings: Settings, account: str | None, carrier: str | None, kin
         owner = await _owner(connection, account, carrier)
         try:
             await changes.add_number_rules(connection, **owner, kind=kind, rules=rules)
-        except CommandError as error:
+        except (CommandError, AccountsError) as error:
             raise CommandError(f"{_title(account, carrier)}: {error}") from None
 
 
@@ -174,7 +175,7 @@ async def _remove(
         owner = await _owner(connection, account, carrier)
         try:
             return await changes.remove_number_rules(connection, **owner, kind=kind, rules=rules)
-        except CommandError as error:
+        except (CommandError, AccountsError) as error:
             raise CommandError(f"{_title(account, carrier)}: {error}") from None
 
 

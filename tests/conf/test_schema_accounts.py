@@ -55,7 +55,7 @@ class TestAccount:
             ("payment_term", [1, 30], [0, 31]),
             ("max_credit_limit", [None, Decimal(0), Decimal(500)], [Decimal(-1)]),
             ("tax_certificate", ["", "N" * 30], ["N" * 31]),
-            ("email", ["", "a@example.com"], ["a@example", "a b@example.com", "@example.com", f"{'a' * 19}@example.com"]),
+            ("email", ["", "a@example.com"], ["a@example", "a b@e.com", "@e.com", "a" * 19 + "@example.com"]),
             ("address", ["", "x" * 200], ["x" * 201]),
             ("phone", ["", "3090182000", "+493090182000"], ["309018200", "+0493090182", "49 30"]),
             ("country", ["", "DE"], ["de", "DEU"]),
@@ -98,10 +98,11 @@ class TestLedger:
     def test_demo_account_cannot_pay_in_but_gets_credit(self, with_account: Callable[[Work], None]) -> None:
         async def work(row: Rows) -> None:
             await row.execute("UPDATE account SET customer_type = 'demo'")
-            insertion = "INSERT INTO ledger_entry (account_id, kind, amount, currency) SELECT id, $1, 5, 'EUR' FROM account"
+            account = await row.fetchval("SELECT id FROM account")
+            values = {"account_id": account, "amount": Decimal(5), "currency": "EUR"}
             with pytest.raises(asyncpg.CheckViolationError, match="DEMO"):
-                await row.execute(insertion, "payment")
-            await row.execute(insertion, "credit")
+                await insert(row, "ledger_entry", kind="payment", **values)
+            await insert(row, "ledger_entry", kind="credit", **values)
 
         with_account(work)
 

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 import asyncpg
 from asyncpg import Record
 
-from b2bua.cli.demo_data import ha1_md5
+from accounts.device import ha1_md5
 from tests.support.certificates import Authority
 from tests.support.configuration import Configuration
 from tests.support.dns import DNSServer

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from pathlib import Path
 
 import pytest
 
@@ -187,3 +188,25 @@ def test_status_is_2_when_there_is_no_database(cli: CommandLine) -> None:
     result = CommandLine(away)("account", "list", status=2)
     assert result.stderr.startswith("error: PostgreSQL at ")
     assert result.stderr.count("\n") == 1
+
+
+class TestForm:
+    def test_fields_of_the_form_are_set_by_name(self, cli: CommandLine) -> None:
+        cli("account", "set", "DEMO0002", "--field", "phone=3090182000", "--field", "own_sip_users=no")
+        shown = cli.json("account", "show", "DEMO0002")
+        assert (shown["phone"], shown["own_sip_users"]) == ("3090182000", False)
+        refused = cli("account", "set", "DEMO0002", "--field", "payment_term=31", status=2)
+        assert "Payment term must be a whole number from 1 to 30" in " ".join(refused.stderr.split())
+
+    def test_import_makes_all_of_a_file_or_none(self, cli: CommandLine, tmp_path: Path) -> None:
+        head, good = "name,company,phone,tariff,login,password", "Anna,Example,3090182000,demo retail,anna1,Secret-77"
+        file = tmp_path / "customers.csv"
+        file.write_text(f"{head}\n{good}\n{good.replace('anna1', 'b b')}\n")
+        refused = cli("account", "import", str(file), status=2)
+        assert "line 3: Web user name must have 1 to 30 letters or digits" in " ".join(refused.stderr.split())
+        file.write_text(f"{head}\n{good}\n{good}\n")
+        assert "line 3: Web user name anna1 is taken" in cli("account", "import", str(file), status=1).stderr
+        assert len(codes(cli)) == 3
+        file.write_text(f"{head}\n{good}\n")
+        assert "1 customer added" in cli("account", "import", str(file)).stdout
+        assert len(codes(cli)) == 4
