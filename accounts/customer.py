@@ -107,7 +107,7 @@ class Customer(f.Form):
                 "credit_limit", "Credit limit must be 0 for a prepaid account: it gets credit under Payments"
             )
         if self.credit_limit > self.max_credit_limit:
-            raise f.misfit("credit_limit", f"Credit limit must be at most {self.max_credit_limit}, the maximum")
+            raise f.misfit("credit_limit", f"Credit limit must be at most {plain(self.max_credit_limit)}, the maximum")
         return self
 
     @model_validator(mode="after")

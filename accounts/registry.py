@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from accounts import store
-from accounts.customer import Customer, NewCustomer
+from accounts.customer import Customer, NewCustomer, plain
 from accounts.errors import AlreadyThere, Refused
 from rating.ledger import Connection
 
@@ -57,9 +57,13 @@ async def change_customer(connection: Connection, code: str, form: Customer) -> 
         before = await _row(connection, code)
         tariff = await _tariff(connection, form.tariff, before["currency"], "the customer")
         if before["granted"] + form.credit_limit > form.max_credit_limit:
-            raise Refused("max_credit_limit", f"Maximum credit limit must cover the {before['granted']} granted now")
+            raise Refused(
+                "max_credit_limit", f"Maximum credit limit must cover the {plain(before['granted'])} granted now"
+            )
         if form.customer_type == "demo" and before["balance"] > 0:
-            raise Refused("customer_type", f"A DEMO account has no money of its own; this has {before['balance']}")
+            raise Refused(
+                "customer_type", f"A DEMO account has no money of its own; this has {plain(before['balance'])}"
+            )
         await store.set_account(connection, code, form.columns() | {"tariff_id": tariff["id"]})
         after = await _row(connection, code)
     changed = [name for name, value in before["row"].items() if after["row"][name] != value]

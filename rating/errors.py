@@ -4,6 +4,7 @@
         InvalidAmount       not a positive number, or more digits than the ledger keeps
         InvalidEntryKind    a kind of entry that cannot be booked by hand
         UnknownAccount      no account has this code or id
+        UnknownEntry        the account has no entry of that number that may be taken back
         MissingExchangeRate two currencies have no rate at a moment
         InvalidDeck         a file of rates that cannot be read at all, or columns that do not fit it
         InvalidAdjustment   a column that cannot be adjusted so
@@ -29,6 +30,10 @@ class InvalidEntryKind(RatingError):
 
 class UnknownAccount(RatingError):
     """No account has this code or id."""
+
+
+class UnknownEntry(RatingError):
+    """The account has no entry of that number that may be taken back."""
 
 
 class MissingExchangeRate(RatingError):

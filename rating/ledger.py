@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
+from uuid import UUID
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from rating.errors import InvalidAmount, InvalidEntryKind, UnknownAccount
+from rating.errors import InvalidAmount, InvalidEntryKind, UnknownAccount, UnknownEntry
 
 Connection = asyncpg.Connection | PoolConnectionProxy
 """A connection of its own or one lent by a pool."""
@@ -54,6 +55,20 @@ class Posting:
     """When it was booked."""
     repeated: bool
     """True when the reference had been booked before and nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """How an entry that is booked by hand came to be."""
+
+    method: str = ""
+    """How money came or went: `cash`, `bank_transfer`, `card` or `cheque`."""
+    by_whom: str = ""
+    """The login that booked it."""
+    request_key: UUID | None = None
+    """Of the form that it was typed into."""
+    reverts_id: int | None = None
+    """The entry that it takes back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +134,7 @@ async def post_payment(
     note: str = "",
     reduces: bool = False,
     expires_at: datetime | None = None,
+    origin: Origin | None = None,
 ) -> Posting:
     """Book money by hand, once per reference.
 
@@ -133,10 +149,12 @@ async def post_payment(
         reduces: Whether credit or a correction goes against the account; a payment never does, a refund and a charge
             always do.
         expires_at: When granted credit is taken back by itself; None: never.
+        origin: How the money came, and from which form; sent twice, a form is booked once.
 
     Raises:
-        InvalidAmount: see `check_amount`; or an expiry of something that is not granted credit.
-        InvalidEntryKind: not one of PAYMENT_KINDS.
+        InvalidAmount: see `check_amount`; or an expiry of something that is not granted credit; or more credit than the
+            account may be granted, or less than none.
+        InvalidEntryKind: not one of PAYMENT_KINDS, or a payment of a trial account.
         UnknownAccount: no account has this code.
     """
     check_amount(amount)
@@ -149,7 +167,8 @@ async def post_payment(
         # The lock of the balance puts two bookings of the same reference in order, so the second finds the first.
         account = await connection.fetchrow(
             """
-            SELECT account.id, account.code, account.currency, account_balance.balance
+            SELECT account.id, account.code, account.currency, account.customer_type, account.max_credit_limit,
+                   account.credit_limit, account_balance.balance, account_balance.granted
             FROM account JOIN account_balance ON account_balance.account_id = account.id
             WHERE account.code = $1
             FOR UPDATE OF account_balance
@@ -158,10 +177,100 @@ async def post_payment(
         )
         if account is None:
             raise UnknownAccount(f"no account {account_code}")
-        first = await _entry_by_reference(connection, account["id"], kind, reference)
+        origin = origin or Origin()
+        first = await _entry_by_request(connection, account["id"], origin.request_key)
+        first = first or await _entry_by_reference(connection, account["id"], kind, reference)
         if first is not None:
             return _posting(account, first, account["balance"], repeated=True)
-        return await _book(connection, account, kind, signed, reference=reference, note=note, expires_at=expires_at)
+        _refuse_unfit(account, kind, signed)
+        return await _book(
+            connection, account, kind, signed, reference=reference, note=note, expires_at=expires_at, origin=origin
+        )
+
+
+def _plain(amount: Decimal) -> str:
+    """Write an amount for a message, without needless zeros."""
+    return f"{amount.normalize():f}"
+
+
+def _refuse_unfit(account: asyncpg.Record, kind: str, amount: Decimal) -> None:
+    if kind == "payment" and account["customer_type"] == "demo":
+        raise InvalidEntryKind(f"DEMO account {account['code']} cannot pay in: it spends its test credit")
+    if kind != "credit":
+        return
+    most = account["max_credit_limit"]
+    granted = account["granted"] + amount
+    if amount > 0 and most is not None and granted + account["credit_limit"] > most:
+        room = max(most - account["granted"] - account["credit_limit"], Decimal(0))
+        raise InvalidAmount(
+            f"the maximum credit of {account['code']} is {_plain(most)}: {_plain(room)} more may be granted"
+        )
+    if amount < 0 and granted < 0:
+        raise InvalidAmount(f"only {_plain(account['granted'])} of credit is granted to {account['code']}")
+
+
+async def revert_entry(connection: Connection, account_code: str, entry_id: int, *, note: str, by_whom: str) -> Posting:
+    """Take back an entry that was booked by hand and by mistake, by a second one of the opposite amount.
+
+    Done twice, it is booked once. Temporary credit that was taken back so does not expire any more.
+
+    Raises:
+        InvalidAmount: credit that has been reduced meanwhile.
+        UnknownEntry: the account has no such entry that may be taken back: usage, corrections and reversals may not.
+        UnknownAccount: no account has this code.
+    """
+    async with connection.transaction():
+        account = await connection.fetchrow(
+            """
+            SELECT account.id, account.code, account.currency, account_balance.balance, account_balance.granted
+            FROM account JOIN account_balance ON account_balance.account_id = account.id
+            WHERE account.code = $1
+            FOR UPDATE OF account_balance
+            """,
+            account_code,
+        )
+        if account is None:
+            raise UnknownAccount(f"no account {account_code}")
+        entry = await connection.fetchrow(
+            """
+            SELECT kind, amount, method FROM ledger_entry
+            WHERE id = $2 AND account_id = $1 AND reverts_id IS NULL
+              AND kind IN ('payment', 'refund', 'credit', 'charge')
+            """,
+            account["id"],
+            entry_id,
+        )
+        if entry is None:
+            raise UnknownEntry(f"account {account_code} has no entry {entry_id} that can be taken back")
+        first = await connection.fetchrow(
+            "SELECT id, kind, amount, currency, created_at FROM ledger_entry WHERE reverts_id = $1", entry_id
+        )
+        if first is not None:
+            return _posting(account, first, account["balance"], repeated=True)
+        if entry["kind"] == "credit" and account["granted"] < entry["amount"]:
+            raise InvalidAmount(f"only {_plain(account['granted'])} of credit is granted to {account_code}")
+        return await _book(
+            connection,
+            account,
+            entry["kind"],
+            -entry["amount"],
+            reference=None,
+            note=note,
+            expires_at=None,
+            origin=Origin(entry["method"], by_whom, reverts_id=entry_id),
+        )
+
+
+async def _entry_by_request(connection: Connection, account_id: int, request_key: UUID | None) -> asyncpg.Record | None:
+    if request_key is None:
+        return None
+    return await connection.fetchrow(
+        """
+        SELECT id, kind, amount, currency, created_at FROM ledger_entry WHERE request_key = $1 AND account_id = $2
+        """,
+        request_key,
+        account_id,
+    )
 
 
 async def _entry_by_reference(
@@ -189,11 +298,13 @@ async def _book(
     reference: str | None,
     note: str,
     expires_at: datetime | None,
+    origin: Origin,
 ) -> Posting:
     entry = await connection.fetchrow(
         """
-        INSERT INTO ledger_entry (account_id, kind, amount, currency, reference, note, expires_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7)
+        INSERT INTO ledger_entry (account_id, kind, amount, currency, reference, note, expires_at, method, by_whom,
+                                  request_key, reverts_id)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
         RETURNING id, kind, amount, currency, created_at
         """,
         account["id"],
@@ -203,6 +314,10 @@ async def _book(
         reference,
         note,
         expires_at,
+        origin.method,
+        origin.by_whom,
+        origin.request_key,
+        origin.reverts_id,
     )
     assert entry is not None
     # Granted credit may be spent, but is not the account's own: it stands beside the balance.

@@ -341,7 +341,9 @@ def import_customers(
         raise typer.BadParameter(f"there is no field {', '.join(map(str, sorted(unknown, key=str)))}")
     forms = [_read_row(settings, number, row) for number, row in enumerate(rows, 2)]
     codes = run(_import(settings, forms))
-    typer.echo(f"{len(codes)} customer{'' if len(codes) == 1 else 's'} added{f': {codes[0]} to {codes[-1]}' if codes else ''}")
+    typer.echo(
+        f"{len(codes)} customer{'' if len(codes) == 1 else 's'} added{f': {codes[0]} to {codes[-1]}' if codes else ''}"
+    )
 
 
 def _read_row(settings: Settings, number: int, row: dict[str, str]) -> NewCustomer:
