@@ -31,6 +31,7 @@ FILTERS: Final = {
     "compact": formats.compact,
     "money": formats.money,
     "decimal": formats.number,
+    "exact": formats.exact,
     "duration": formats.duration,
     "seconds": formats.seconds,
     "count": formats.count,
@@ -61,6 +62,7 @@ def init_app(settings: Settings, *, passwords: Passwords | None = None) -> web.A
     app[keys.READERS] = Readers()
     app[keys.METRICS] = PanelMetrics()
     app[keys.CONTROL] = ControlClient(run_directory(settings))
+    app[keys.EXPORTS] = asyncio.Semaphore(2)
     app[keys.STOPPING] = asyncio.Event()
     app.cleanup_ctx.append(_database)
     app.on_response_prepare.append(middleware.add_headers)

@@ -1,11 +1,19 @@
-"""Who changed what: one log line for each act."""
+"""Who changed what: a row for each change, in the transaction that makes it, and a log line for each act."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import structlog
 from aiohttp import web
 
 from admin.keys import REQUEST_ID, USER
+from admin.stores import audits
+from rating.ledger import Connection
 
 log = structlog.get_logger("audit")
+
+SECRET = frozenset({"password", "password_hash", "ha1_md5", "secret"})
+"""Never written, old or new."""
 
 
 def record(request: web.Request, action: str, **details: object) -> None:
@@ -14,9 +22,44 @@ def record(request: web.Request, action: str, **details: object) -> None:
     facts = {
         **details,
         "audit": True,
-        "login": user.login if user else None,
+        "login": (user.switched_by or user.login) if user else None,
+        "acting_as": user.login if user and user.switched_by else None,
         "role": user.role if user else None,
         "address": request.remote,
         "request_id": request.get(REQUEST_ID),
     }
     log.info(action, **facts)
+
+
+async def write(
+    connection: Connection,
+    request: web.Request,
+    action: str,
+    subject: str,
+    *,
+    account_id: int | None = None,
+    old: Mapping[str, Any] | None = None,
+    new: Mapping[str, Any] | None = None,
+) -> None:
+    """Keep a change of the signed-in login: what it was done to, and the values before and after."""
+    user = request[USER]
+    entry = audits.Entry(
+        login=user.switched_by or user.login,
+        role=user.role,
+        acting_as=user.login if user.switched_by else "",
+        action=action,
+        account_id=account_id,
+        subject=subject,
+        old=_without_secrets(old),
+        new=_without_secrets(new),
+        source=request.remote or "",
+        request_id=str(request.get(REQUEST_ID, "")),
+    )
+    await audits.add(connection, entry)
+    record(request, action, subject=subject, changed=sorted(set(old or ()) | set(new or ())))
+
+
+def _without_secrets(values: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    if values is None:
+        return None
+    return {name: "changed" if name in SECRET else value for name, value in values.items()}

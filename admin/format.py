@@ -27,6 +27,13 @@ def number(amount: Decimal | None, decimals: int = 4) -> str:
     return f"{MINUS if rounded < 0 else ''}{abs(rounded):,.{decimals}f}"
 
 
+def exact(amount: Decimal | None, decimals: int = 4) -> str:
+    """An amount with at least so many decimals, and with as many as it has."""
+    if amount is None:
+        return UNKNOWN
+    return number(amount, max(decimals, -int(amount.normalize().as_tuple().exponent)))
+
+
 def duration(seconds: Decimal | float | None) -> str:
     """A duration: 3:04, from one hour on 1:02:09. Begun seconds are not shown."""
     if seconds is None:

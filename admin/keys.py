@@ -24,6 +24,8 @@ PICTURES: Final = web.AppKey("pictures", Shared)
 """What the readers of one scope share: live calls, overview, health."""
 READERS: Final = web.AppKey("readers", Readers)
 METRICS: Final = web.AppKey("metrics", PanelMetrics)
+EXPORTS: Final = web.AppKey("exports", asyncio.Semaphore)
+"""Files that are written at the same time."""
 STOPPING: Final = web.AppKey("stopping", asyncio.Event)
 """Set when the panel shuts down, so that streams end."""
 

@@ -39,7 +39,13 @@ GROUPS: Final = (
             Entry("Call records", "list-details", "record.list", Permission.RECORDS_READ),
         ),
     ),
-    Group("Accounts", (Entry("Customers", "users", "customer.list", Permission.CUSTOMERS_READ),)),
+    Group(
+        "Accounts",
+        (
+            Entry("Customers", "users", "customer.list", Permission.CUSTOMERS_READ),
+            Entry("Statement", "wallet", "statement.own", Permission.OWN_ACCOUNT),
+        ),
+    ),
     Group("System", (Entry("Registrations", "phone", "registration.list", Permission.REGISTRATIONS_READ),)),
 )
 

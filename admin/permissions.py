@@ -13,6 +13,15 @@ class Permission(StrEnum):
     """Any login, also one that has to change its password first."""
     OVERVIEW = "overview"
     CUSTOMERS_READ = "customers.read"
+    CUSTOMERS_WRITE = "customers.write"
+    """Make, change, suspend and delete customers."""
+    CONFIGURATION_WRITE = "configuration.write"
+    """Devices, dialing routes and number rules of customers."""
+    PAYMENTS_WRITE = "payments.write"
+    OWN_ACCOUNT = "own_account"
+    """Pages that a customer has of itself."""
+    LOGINS_SWITCH = "logins.switch"
+    """Work as a login of somebody below."""
     CALLS_READ = "calls.read"
     CALLS_HANG_UP = "calls.hang_up"
     RECORDS_READ = "records.read"
@@ -37,22 +46,37 @@ _EVERYBODY: Final = frozenset(
 _REGISTRATIONS: Final = frozenset({Permission.REGISTRATIONS_READ, Permission.REGISTRATIONS_REMOVE})
 
 ROLE_PERMISSIONS: Final[dict[str, frozenset[Permission]]] = {
-    "administrator": frozenset(Permission),
+    "administrator": frozenset(Permission) - {Permission.OWN_ACCOUNT},
     "support": _EVERYBODY
     | _REGISTRATIONS
-    | {Permission.CUSTOMERS_READ, Permission.CALLS_HANG_UP, Permission.CARRIERS_READ, Permission.SYSTEM_READ},
+    | {
+        Permission.CUSTOMERS_READ,
+        Permission.CONFIGURATION_WRITE,
+        Permission.CALLS_HANG_UP,
+        Permission.CARRIERS_READ,
+        Permission.SYSTEM_READ,
+    },
     "accounts": _EVERYBODY
     | {
         Permission.CUSTOMERS_READ,
         Permission.MONEY_READ,
+        Permission.PAYMENTS_WRITE,
         Permission.CARRIERS_READ,
         Permission.CARRIER_COST_READ,
         Permission.SYSTEM_READ,
     },
     "reseller": _EVERYBODY
     | _REGISTRATIONS
-    | {Permission.CUSTOMERS_READ, Permission.CALLS_HANG_UP, Permission.MONEY_READ},
-    "customer": _EVERYBODY | {Permission.MONEY_READ},
+    | {
+        Permission.CUSTOMERS_READ,
+        Permission.CUSTOMERS_WRITE,
+        Permission.CONFIGURATION_WRITE,
+        Permission.PAYMENTS_WRITE,
+        Permission.LOGINS_SWITCH,
+        Permission.CALLS_HANG_UP,
+        Permission.MONEY_READ,
+    },
+    "customer": _EVERYBODY | {Permission.MONEY_READ, Permission.OWN_ACCOUNT},
 }
 """Permissions of each role; a role that is not here has none."""
 

@@ -14,6 +14,7 @@ from admin import csrf, navigation
 from admin.keys import ASSETS, REQUEST_ID, USER
 from admin.permissions import Permission
 from admin.session import FLASHES
+from admin.stores.users import User
 
 log = structlog.get_logger()
 
@@ -77,10 +78,17 @@ async def shell(request: web.Request) -> dict[str, Any]:
         "request_id": request.get(REQUEST_ID),
         "theme": theme if theme in THEMES else "auto",
         "groups": navigation.groups_for(user) if user and not user.must_change_password else [],
-        "resource": route.partition(".")[0],
+        "resource": _resource(route, user),
         "flashes": await _take_flashes(request) if user else [],
         "here": request.path_qs,
     }
+
+
+def _resource(route: str, user: User | None) -> str:
+    """The entry of the navigation that a page belongs to: pages of a customer are in its list."""
+    name = route.partition(".")[0]
+    is_inside = name in {"item", "payment", "statement"} and user is not None and user.may(Permission.CUSTOMERS_READ)
+    return "customer" if is_inside else name
 
 
 async def _take_flashes(request: web.Request) -> list[str]:

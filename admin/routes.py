@@ -12,14 +12,20 @@ from aiohttp import web
 from admin.permissions import Permission
 from admin.views import (
     call_records,
+    customer_actions,
+    customer_form,
     customers,
     find,
+    items,
     live_calls,
     monitoring,
     overview,
     password,
+    payments,
     registrations,
     session,
+    statements,
+    switching,
     theme,
 )
 
@@ -64,7 +70,36 @@ ROUTES: Final = (
         registrations.remove,
         Permission.REGISTRATIONS_REMOVE,
     ),
+    Route("switch.end", "POST", "/switch-back", switching.end, Permission.SIGNED_IN),
+    Route("statement.own", "GET", "/statement", statements.show_own, Permission.OWN_ACCOUNT),
     Route("customer.list", "GET", "/customers", customers.show_list, Permission.CUSTOMERS_READ),
+    Route("customer.export", "GET", "/customers/export", customers.write_file, Permission.CUSTOMERS_READ),
+    Route("customer.columns", "POST", "/customers/columns", customers.choose_columns, Permission.CUSTOMERS_READ),
+    Route("customer.new", "GET", "/customers/new", customer_form.new_form, Permission.CUSTOMERS_WRITE),
+    Route("customer.add", "POST", "/customers/new", customer_form.add, Permission.CUSTOMERS_WRITE),
+    *(
+        Route(name, method, f"/customers/{{code}}{path}", view, permission)
+        for name, method, path, view, permission in (
+            ("customer.details", "GET", "", customer_form.details, Permission.CUSTOMERS_READ),
+            ("customer.change", "POST", "", customer_form.change, Permission.CUSTOMERS_WRITE),
+            ("customer.set_status", "POST", "/status", customer_actions.set_status, Permission.CUSTOMERS_WRITE),
+            ("customer.delete_form", "GET", "/delete", customer_actions.delete_form, Permission.CUSTOMERS_WRITE),
+            ("customer.delete", "POST", "/delete", customer_actions.delete, Permission.CUSTOMERS_WRITE),
+            ("switch.begin", "POST", "/switch", switching.begin, Permission.LOGINS_SWITCH),
+            ("payment.list", "GET", "/payments", payments.show_list, Permission.MONEY_READ),
+            ("payment.add", "POST", "/payments", payments.add, Permission.PAYMENTS_WRITE),
+            ("payment.reverse", "POST", "/payments/{entry}/reverse", payments.reverse, Permission.PAYMENTS_WRITE),
+            ("statement.list", "GET", "/statement", statements.show_list, Permission.MONEY_READ),
+            ("statement.export", "GET", "/statement/export", statements.write_file, Permission.MONEY_READ),
+            ("item.list", "GET", "/{tab}", items.show_list, Permission.CUSTOMERS_READ),
+            ("item.add", "POST", "/{tab}", items.add, Permission.CONFIGURATION_WRITE),
+            ("item.trial", "GET", "/{tab}/try", items.try_rules, Permission.CUSTOMERS_READ),
+            ("item.edit", "GET", "/{tab}/{item}", items.edit_form, Permission.CONFIGURATION_WRITE),
+            ("item.change", "POST", "/{tab}/{item}", items.change, Permission.CONFIGURATION_WRITE),
+            ("item.remove", "POST", "/{tab}/{item}/remove", items.remove, Permission.CONFIGURATION_WRITE),
+            ("item.new_secret", "POST", "/{tab}/{item}/secret", items.new_secret, Permission.CONFIGURATION_WRITE),
+        )
+    ),
 )
 
 PERMISSIONS: Final = {route.name: route.permission for route in ROUTES}

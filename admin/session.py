@@ -63,11 +63,19 @@ class DatabaseStorage(AbstractStorage):
             await users.update_session(pool, hash_token(str(session.identity)), data)
 
 
-async def start_session(request: web.Request, user_id: int) -> None:
-    """Begin a session with a new token; the one that came with the request ends."""
+async def start_session(request: web.Request, user_id: int, *, acting_as: int | None = None) -> None:
+    """Begin a session with a new token; the one that came with the request ends.
+
+    Args:
+        request: What is answered.
+        user_id: Whose it is.
+        acting_as: The login that it works as, where that is another one.
+    """
     await forget_session(request)
     session = await new_session(request)
     session[USER_ID] = user_id
+    if acting_as is not None:
+        session[users.ACTING_AS] = acting_as
 
 
 async def forget_session(request: web.Request) -> None:

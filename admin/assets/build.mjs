@@ -62,7 +62,7 @@ for (const [name, path] of Object.entries(files)) {
 write('icons.svg', Buffer.from(sprite()));
 const css = readFileSync(join(own, 'app.css'), 'utf8').replace(/url\("vendor\/([^"]+)"\)/g, (_, name) => `url("${manifest[name]}")`);
 write('app.css', Buffer.from(css));
-for (const name of ['app.js', 'charts.js', 'theme.js', 'favicon.svg']) write(name, readFileSync(join(own, name)));
+for (const name of ['app.js', 'charts.js', 'forms.js', 'theme.js', 'favicon.svg']) write(name, readFileSync(join(own, name)));
 for (const [name, path] of Object.entries(licences)) {
   const text = ['LICENSE', 'LICENSE.md', 'LICENSE.txt'].map((file) => {
     try { return readFileSync(join(modules, path, file), 'utf8'); } catch { return ''; }

@@ -55,6 +55,30 @@
     dialog.showModal();
   });
 
+  // The same for plain forms: the button that sends is pressed again once the answer is yes.
+  document.addEventListener('click', (event) => {
+    const button = event.target.closest('button[data-ask]');
+    if (!button || button.dataset.answered) return;
+    event.preventDefault();
+    const dialog = $('#confirm');
+    $('#confirm-title').textContent = button.dataset.askTitle || 'Are you sure?';
+    $('#confirm-text').textContent = button.dataset.ask;
+    $('#confirm-yes').textContent = button.dataset.askVerb || 'Go on';
+    dialog.returnValue = '';
+    dialog.addEventListener('close', () => {
+      if (dialog.returnValue !== 'yes') return;
+      button.dataset.answered = 'yes';
+      button.click();
+    }, { once: true });
+    dialog.showModal();
+  });
+
+  document.addEventListener('click', async (event) => {
+    const button = event.target.closest('button[data-copy]');
+    if (!button) return;
+    await navigator.clipboard?.writeText($(button.dataset.copy).textContent).then(() => toast('Copied'), () => toast('Select the text and copy it by hand.', true));
+  });
+
   // Live pages
 
   const states = { live: ['ok', 'Live'], held: ['warn', 'Held while you point at the list'], away: ['bad', 'Reconnecting'] };

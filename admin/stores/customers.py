@@ -1,8 +1,9 @@
 """Customers as the list shows them."""
 
 import ipaddress
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -11,6 +12,9 @@ from admin.scope import Scope
 from admin.stores.reading import Pool, reading
 
 STATUSES: Final = ("active", "suspended", "closed")
+TYPES: Final = ("live", "demo")
+SEARCHED: Final = ("company", "login", "customer_name", "ip", "code", "sip_user")
+"""Fields of the search that name one thing each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +26,28 @@ class Customer:
     name: str
     company: str
     status: str
+    customer_type: str
     billing_type: str
     currency: str
     decimals: int
     balance: Decimal
+    credit: Decimal
+    """What it may spend beyond its balance."""
     max_sessions: int | None
     """None: no limit."""
+    cps: int | None
     parent: str | None
     """Code of the reseller above."""
-    sort_key: str | Decimal
+    tariff: str | None
+    login: str | None
+    """Its oldest login."""
+    created_at: datetime
+    sort_key: str | Decimal | datetime
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether it only tries."""
+        return self.customer_type == "demo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +56,48 @@ class CustomerFilter:
 
     search: str = ""
     status: str = ""
+    customer_type: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """Of SEARCHED, those that were typed."""
 
     @classmethod
     def read(cls, query: Mapping[str, str]) -> "CustomerFilter":
         """Take the fields of an address; a status that does not exist is none."""
-        status = query.get("status", "")
-        return cls(query.get("q", "").strip()[:100], status if status in STATUSES else "")
+        status, customer_type = query.get("status", ""), query.get("type", "")
+        typed = {name: query.get(name, "").strip()[:100] for name in SEARCHED}
+        return cls(
+            query.get("q", "").strip()[:100],
+            status if status in STATUSES else "",
+            customer_type if customer_type in TYPES else "",
+            {name: text for name, text in typed.items() if text},
+        )
 
-    def parameters(self) -> tuple[str | None, str | None, str | None]:
-        """The pattern, the address and the status for the query."""
-        escaped = self.search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        return f"%{escaped}%" if self.search else None, _address(self.search), self.status or None
+    @property
+    def query(self) -> dict[str, str]:
+        """The fields of an address."""
+        return {"q": self.search, "status": self.status, "type": self.customer_type, **self.fields}
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether it leaves anything out."""
+        return any(self.query.values())
+
+    def parameters(self) -> tuple[str | None, ...]:
+        """The patterns, addresses and words for the query."""
+        typed = {name: _like(self.fields.get(name, "")) for name in SEARCHED}
+        return (
+            _like(self.search),
+            _address(self.search),
+            self.status or None,
+            self.customer_type or None,
+            *typed.values(),
+            _address(self.fields.get("ip", "")),
+        )
+
+
+def _like(text: str) -> str | None:
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%" if text else None
 
 
 def _address(text: str) -> str | None:
@@ -78,7 +126,9 @@ class Sort:
 SORTS: Final = {
     "code": Sort("account.code", "text", str),
     "name": Sort("lower(account.name)", "text", str),
+    "company": Sort("lower(account.company)", "text", str),
     "balance": Sort("account_balance.balance", "numeric", Decimal),
+    "created": Sort("account.created_at", "timestamptz", datetime.fromisoformat),
 }
 
 _VISIBLE: Final = """
@@ -95,24 +145,42 @@ _MATCHES: Final = """
     AND ($2::bigint IS NULL OR account.id IN (SELECT subtree.id FROM subtree))
     AND ($3::text IS NULL
          OR account.code ILIKE $3 OR account.name ILIKE $3 OR account.company ILIKE $3
+         OR EXISTS (SELECT FROM panel_user WHERE panel_user.account_id = account.id AND panel_user.login ILIKE $3)
          OR EXISTS (SELECT FROM ip_device WHERE ip_device.account_id = account.id
                     AND (ip_device.address::text LIKE $3 OR ip_device.address >>= $4::text::inet))
          OR EXISTS (SELECT FROM sip_user WHERE sip_user.account_id = account.id AND sip_user.username ILIKE $3))
-    AND ($5::text IS NULL OR account.status = $5)
+    AND CASE WHEN $5::text IS NULL THEN account.status <> 'closed' ELSE account.status = $5 END
+    AND ($6::text IS NULL OR account.customer_type = $6)
+    AND ($7::text IS NULL OR account.company ILIKE $7)
+    AND ($8::text IS NULL
+         OR EXISTS (SELECT FROM panel_user WHERE panel_user.account_id = account.id AND panel_user.login ILIKE $8))
+    AND ($9::text IS NULL OR account.name ILIKE $9)
+    AND ($10::text IS NULL
+         OR EXISTS (SELECT FROM ip_device WHERE ip_device.account_id = account.id
+                    AND (ip_device.address::text LIKE $10 OR ip_device.address >>= $13::text::inet)))
+    AND ($11::text IS NULL OR account.code ILIKE $11)
+    AND ($12::text IS NULL
+         OR EXISTS (SELECT FROM sip_user WHERE sip_user.account_id = account.id AND sip_user.username ILIKE $12))
 """
 
 _LIST: Final = """
     {visible}
-    SELECT account.id, account.code, account.name, account.company, account.status, account.billing_type,
-           account.currency, account.decimals, account_balance.balance, account.max_sessions,
-           parent.code AS parent, {key} AS sort_key
+    SELECT account.id, account.code, account.name, account.company, account.status, account.customer_type,
+           account.billing_type, account.currency, account.decimals, account_balance.balance,
+           account_balance.granted + CASE account.billing_type WHEN 'postpaid' THEN account.credit_limit ELSE 0 END
+               AS credit,
+           account.max_sessions, account.cps, parent.code AS parent, tariff.name AS tariff,
+           (SELECT login FROM panel_user WHERE panel_user.account_id = account.id ORDER BY panel_user.id LIMIT 1)
+               AS login,
+           account.created_at, {key} AS sort_key
     FROM account
     JOIN account_balance ON account_balance.account_id = account.id
     LEFT JOIN account AS parent ON parent.id = account.parent_id
+    LEFT JOIN tariff ON tariff.id = account.tariff_id
     WHERE {matches}
-      AND ($7::bigint IS NULL OR ({key}, account.id) {beyond} ($6::{type}, $7))
+      AND ($15::bigint IS NULL OR ({key}, account.id) {beyond} ($14::{type}, $15))
     ORDER BY {key} {order}, account.id {order}
-    LIMIT $8
+    LIMIT $16
 """
 
 
@@ -139,7 +207,7 @@ _QUERIES: Final = {
 }
 
 _COUNT: Final = (
-    _VISIBLE + "SELECT count(*) FROM (SELECT FROM account WHERE " + _MATCHES + " LIMIT $6) AS found"  # noqa: S608
+    _VISIBLE + "SELECT count(*) FROM (SELECT FROM account WHERE " + _MATCHES + " LIMIT $14) AS found"  # noqa: S608
 )
 
 
@@ -152,21 +220,33 @@ async def list_customers(
     async with reading(pool) as connection:
         rows = await connection.fetch(query, *narrowing, *asked.parts(2), asked.size + 1)
         found: int = await connection.fetchval(_COUNT, *narrowing, COUNT_LIMIT)
-    customers = [
-        Customer(
-            row["id"],
-            row["code"],
-            row["name"],
-            row["company"],
-            row["status"],
-            row["billing_type"],
-            row["currency"],
-            row["decimals"],
-            row["balance"],
-            row["max_sessions"],
-            row["parent"],
-            row["sort_key"],
-        )
-        for row in rows
-    ]
-    return make_page(customers, asked, lambda customer: (customer.sort_key, customer.account_id)), found
+    return _page(rows, asked), found
+
+
+def _page(rows: list[Any], asked: PageRequest) -> Page[Customer]:
+    customers = [Customer(*row) for row in rows]
+    return make_page(customers, asked, lambda customer: (customer.sort_key, customer.account_id))
+
+
+async def all_customers(
+    pool: Pool, scope: Scope, chosen: CustomerFilter, *, sort: str, descending: bool, size: int = 500
+) -> AsyncIterator[Customer]:
+    """Every customer of a list, page after page."""
+    asked = PageRequest(size=size)
+    while True:
+        async with reading(pool) as connection:
+            rows = await connection.fetch(
+                _QUERIES[sort, not descending],
+                scope.exact,
+                scope.top,
+                *chosen.parameters(),
+                *asked.parts(2),
+                asked.size + 1,
+            )
+        page = _page(rows, asked)
+        for customer in page.rows:
+            yield customer
+        if page.next is None:
+            return
+        last = page.rows[-1]
+        asked = PageRequest((last.sort_key, last.account_id), size=size)

@@ -1,13 +1,16 @@
 """Logins of the panel and their sessions."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from admin.permissions import Permission, has_permission
 from admin.scope import Scope, scope_of
 from admin.stores.reading import Pool
+
+ACTING_AS: Final = "acting_as"
+"""In the data of a session: the login that it works as."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,10 @@ class User:
     account: str | None
     """Code of the account."""
     must_change_password: bool
+    switched_by: str = ""
+    """The login that works as this one; empty: it signed in itself."""
+    real_user_id: int = 0
+    """Of that login."""
 
     @property
     def scope(self) -> Scope:
@@ -101,7 +108,61 @@ async def find_session(pool: Pool, token_hash: bytes, idle: int) -> tuple[User, 
     if row is None:
         return None
     user = User(row["id"], row["login"], row["role"], row["account_id"], row["account"], row["must_change_password"])
-    return user, orjson.loads(row["data"])
+    data: dict[str, Any] = orjson.loads(row["data"])
+    if ACTING_AS in data:
+        user = await _acting(pool, user, int(data[ACTING_AS])) or user
+    return user, data
+
+
+async def _acting(pool: Pool, user: User, target_id: int) -> User | None:
+    """The login that a session works as; None once that is not there, not below, or not for this role."""
+    if not user.may(Permission.LOGINS_SWITCH):
+        return None
+    row = await pool.fetchrow(
+        """
+        SELECT panel_user.id, panel_user.login, panel_user.role, panel_user.account_id, account.code AS account
+        FROM panel_user JOIN account ON account.id = panel_user.account_id
+        WHERE panel_user.id = $1 AND panel_user.status = 'active'
+          AND ($2::bigint IS NULL OR $2 IN (
+              WITH RECURSIVE above AS (
+                  SELECT account.parent_id AS id
+                  UNION ALL
+                  SELECT upper.parent_id FROM account AS upper JOIN above ON upper.id = above.id
+              )
+              SELECT above.id FROM above
+          ))
+        """,
+        target_id,
+        user.scope.account_id,
+    )
+    if row is None:
+        return None
+    return User(
+        row["id"],
+        row["login"],
+        row["role"],
+        row["account_id"],
+        row["account"],
+        must_change_password=False,
+        switched_by=user.login,
+        real_user_id=user.user_id,
+    )
+
+
+async def first_login(pool: Pool, account_id: int) -> User | None:
+    """The oldest active login of an account."""
+    row = await pool.fetchrow(
+        """
+        SELECT panel_user.id, panel_user.login, panel_user.role, panel_user.account_id, account.code AS account
+        FROM panel_user JOIN account ON account.id = panel_user.account_id
+        WHERE panel_user.account_id = $1 AND panel_user.status = 'active'
+        ORDER BY panel_user.id LIMIT 1
+        """,
+        account_id,
+    )
+    if row is None:
+        return None
+    return User(row["id"], row["login"], row["role"], row["account_id"], row["account"], must_change_password=False)
 
 
 async def touch_session(pool: Pool, token_hash: bytes) -> None:
@@ -136,3 +197,22 @@ async def update_session(pool: Pool, token_hash: bytes, data: dict[str, Any]) ->
 async def delete_session(pool: Pool, token_hash: bytes) -> None:
     """End a session."""
     await pool.execute("DELETE FROM panel_session WHERE token_hash = $1", token_hash)
+
+
+async def preferences(pool: Pool, user_id: int) -> dict[str, Any]:
+    """A login's own settings of the panel."""
+    text: str = await pool.fetchval("SELECT preferences::text FROM panel_user WHERE id = $1", user_id)
+    found: dict[str, Any] = orjson.loads(text)
+    return found
+
+
+async def set_preference(pool: Pool, user_id: int, name: str, value: dict[str, Any]) -> None:
+    """Keep the settings of one list."""
+    await pool.execute(
+        """
+        UPDATE panel_user SET preferences = preferences || jsonb_build_object($2::text, $3::text::jsonb) WHERE id = $1
+        """,
+        user_id,
+        name,
+        orjson.dumps(value).decode(),
+    )

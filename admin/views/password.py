@@ -4,6 +4,7 @@ from aiohttp import web
 
 from accounts.field import PASSWORD_RULE, password_faults
 from admin import audit, render, session
+from admin.errors import NotFound
 from admin.keys import PASSWORDS, POOL, USER
 from admin.passwords import TooManySignIns
 from admin.stores import users
@@ -11,12 +12,16 @@ from admin.stores import users
 
 async def form(request: web.Request) -> web.StreamResponse:
     """Show the form."""
+    if request[USER].switched_by:
+        raise NotFound  # it is somebody else's
     return await _form(request, {})
 
 
 async def change(request: web.Request) -> web.StreamResponse:
     """Store the new password, end the login's other sessions and begin a new one."""
     user, pool, passwords = request[USER], request.app[POOL], request.app[PASSWORDS]
+    if user.switched_by:
+        raise NotFound
     fields = await request.post()
     current, new, again = (str(fields.get(name, "")) for name in ("current", "new", "again"))
     errors: dict[str, str] = {}

@@ -18,7 +18,7 @@ def test_panel_goes_on_with_its_own_files_when_nothing_is_built(tmp_path: Path) 
 
 
 def test_every_own_file_of_the_build_exists() -> None:
-    for name in ("app.css", "app.js", "charts.js", "theme.js", "favicon.svg", "icons.txt"):
+    for name in ("app.css", "app.js", "charts.js", "forms.js", "theme.js", "favicon.svg", "icons.txt"):
         assert (STATIC / name).is_file()
 
 

@@ -1,0 +1,61 @@
+"""What every page of a customer has around it, and how it is found."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from admin.errors import NotFound
+from admin.forms.tab import TABS
+from admin.keys import POOL, USER
+from admin.permissions import Permission
+from admin.stores.accounts import Account, find_customer
+
+
+@dataclass(frozen=True, slots=True)
+class TabLink:
+    """A tab in the list of tabs."""
+
+    title: str
+    address: str
+    is_current: bool
+
+
+async def find(request: web.Request) -> Account:
+    """The customer that the address names.
+
+    Raises:
+        NotFound: there is none in the scope of the login.
+    """
+    return await find_customer(request.app[POOL], request[USER].scope, request.match_info["code"])
+
+
+async def find_open(request: web.Request) -> Account:
+    """The same for a change: a customer that was deleted takes none.
+
+    Raises:
+        NotFound: there is none, or it is closed.
+    """
+    account = await find(request)
+    if account.status == "closed":
+        raise NotFound
+    return account
+
+
+def address(request: web.Request, route: str, **parts: object) -> str:
+    """The address of a route."""
+    return str(request.app.router[route].url_for(**{name: str(part) for name, part in parts.items()}))
+
+
+def frame(request: web.Request, account: Account, current: str) -> dict[str, Any]:
+    """The values that `customers/frame.html` takes."""
+    user = request[USER]
+    pages = [("Details", "details", address(request, "customer.details", code=account.code))]
+    pages += [
+        (tab.title, tab.name, address(request, "item.list", code=account.code, tab=tab.name)) for tab in TABS.values()
+    ]
+    if user.may(Permission.MONEY_READ):
+        pages.append(("Payments", "payments", address(request, "payment.list", code=account.code)))
+        pages.append(("Statement", "statement", address(request, "statement.list", code=account.code)))
+    links = [TabLink(title, place, name == current) for title, name, place in pages]
+    return {"account": account, "tabs": links}
