@@ -43,7 +43,7 @@ GROUPS: Final = (
         "Accounts",
         (
             Entry("Customers", "users", "customer.list", Permission.CUSTOMERS_READ),
-            Entry("Statement", "wallet", "statement.own", Permission.OWN_ACCOUNT),
+            Entry("My account", "wallet", "statement.own", Permission.OWN_ACCOUNT),
         ),
     ),
     Group("System", (Entry("Registrations", "phone", "registration.list", Permission.REGISTRATIONS_READ),)),

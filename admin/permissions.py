@@ -15,8 +15,9 @@ class Permission(StrEnum):
     CUSTOMERS_READ = "customers.read"
     CUSTOMERS_WRITE = "customers.write"
     """Make, change, suspend and delete customers."""
+    CONFIGURATION_READ = "configuration.read"
+    """Devices, dialing routes and number rules of customers; a customer sees those that its account lets it change."""
     CONFIGURATION_WRITE = "configuration.write"
-    """Devices, dialing routes and number rules of customers."""
     PAYMENTS_WRITE = "payments.write"
     OWN_ACCOUNT = "own_account"
     """Pages that a customer has of itself."""
@@ -51,6 +52,7 @@ ROLE_PERMISSIONS: Final[dict[str, frozenset[Permission]]] = {
     | _REGISTRATIONS
     | {
         Permission.CUSTOMERS_READ,
+        Permission.CONFIGURATION_READ,
         Permission.CONFIGURATION_WRITE,
         Permission.CALLS_HANG_UP,
         Permission.CARRIERS_READ,
@@ -59,6 +61,7 @@ ROLE_PERMISSIONS: Final[dict[str, frozenset[Permission]]] = {
     "accounts": _EVERYBODY
     | {
         Permission.CUSTOMERS_READ,
+        Permission.CONFIGURATION_READ,
         Permission.MONEY_READ,
         Permission.PAYMENTS_WRITE,
         Permission.CARRIERS_READ,
@@ -70,13 +73,20 @@ ROLE_PERMISSIONS: Final[dict[str, frozenset[Permission]]] = {
     | {
         Permission.CUSTOMERS_READ,
         Permission.CUSTOMERS_WRITE,
+        Permission.CONFIGURATION_READ,
         Permission.CONFIGURATION_WRITE,
         Permission.PAYMENTS_WRITE,
         Permission.LOGINS_SWITCH,
         Permission.CALLS_HANG_UP,
         Permission.MONEY_READ,
     },
-    "customer": _EVERYBODY | {Permission.MONEY_READ, Permission.OWN_ACCOUNT},
+    "customer": _EVERYBODY
+    | {
+        Permission.MONEY_READ,
+        Permission.OWN_ACCOUNT,
+        Permission.CONFIGURATION_READ,
+        Permission.CONFIGURATION_WRITE,
+    },
 }
 """Permissions of each role; a role that is not here has none."""
 

@@ -87,8 +87,9 @@ async def shell(request: web.Request) -> dict[str, Any]:
 def _resource(route: str, user: User | None) -> str:
     """The entry of the navigation that a page belongs to: pages of a customer are in its list."""
     name = route.partition(".")[0]
-    is_inside = name in {"item", "payment", "statement"} and user is not None and user.may(Permission.CUSTOMERS_READ)
-    return "customer" if is_inside else name
+    if name not in {"item", "payment", "statement"} or user is None:
+        return name
+    return "customer" if user.may(Permission.CUSTOMERS_READ) else "statement"
 
 
 async def _take_flashes(request: web.Request) -> list[str]:

@@ -76,6 +76,8 @@ class Tab:
     """Of number rules."""
     setting: str = ""
     """The field of the customer that switches it on."""
+    own: str = ""
+    """The field of the customer that lets its own logins see and change it; empty: they never do."""
 
 
 _SESSIONS: Final = Input(
@@ -118,6 +120,7 @@ def _rules(name: str, title: str, kind: str, what: str) -> Tab:
         (Input("rule", "Rule", _RULE_HINT, is_code=True, is_wide=True, most=100),),
         (Column("rule", "Rule", "", "code"), Column("effect", "What it does")),
         kind=kind,
+        own=f"own_{kind}_rules",
     )
 
 
@@ -154,6 +157,7 @@ TABS: Final = {
                 Column("dial_prefix", "Dial prefix", "", "code"),
                 *_LIMITS,
             ),
+            own="own_ip_devices",
         ),
         Tab(
             "sip-users",
@@ -179,9 +183,10 @@ TABS: Final = {
                 Column("username", "SIP login", "", "code"),
                 Column("extension", "Extension", "", "code"),
                 Column("address", "IP address", "sw-second", "code"),
-                Column("voice_mail", "Voice mail", "sw-second", "switch"),
+                Column("registered", "Registered", "", "registered"),
                 *_LIMITS,
             ),
+            own="own_sip_users",
         ),
         Tab(
             "dialing-routes",

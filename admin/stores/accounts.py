@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from accounts.customer import SELF_CARE
 from admin.errors import NotFound
 from admin.scope import Scope
 from admin.stores.reading import Pool
@@ -29,6 +30,8 @@ class Account:
     balance: Decimal
     granted: Decimal
     credit_limit: Decimal
+    own: frozenset[str]
+    """Which of the six self-care switches are on."""
 
     @property
     def credit(self) -> Decimal:
@@ -54,9 +57,11 @@ async def find_customer(source: Pool | Connection, scope: Scope, code: str) -> A
     """
     record = await source.fetchrow(
         """
-        SELECT account.id, account.code, account.name, account.company, account.status, account.customer_type,
-               account.currency, account.decimals, account.billing_type, parent.code AS parent,
-               account_balance.balance, account_balance.granted, account.credit_limit
+        SELECT account.id AS account_id, account.code, account.name, account.company, account.status,
+               account.customer_type, account.currency, account.decimals, account.billing_type, parent.code AS parent,
+               account_balance.balance, account_balance.granted, account.credit_limit,
+               account.own_ip_devices, account.own_sip_users, account.own_source_rules, account.own_destination_rules,
+               account.own_did_source_rules, account.own_did_destination_rules
         FROM account
         JOIN account_balance ON account_balance.account_id = account.id
         LEFT JOIN account AS parent ON parent.id = account.parent_id
@@ -77,7 +82,8 @@ async def find_customer(source: Pool | Connection, scope: Scope, code: str) -> A
     )
     if record is None:
         raise NotFound
-    return Account(*record)
+    values = {name: value for name, value in record.items() if name not in SELF_CARE}
+    return Account(**values, own=frozenset(name for name in SELF_CARE if record[name]))
 
 
 async def read_form(source: Pool | Connection, account: Account) -> Mapping[str, Any]:

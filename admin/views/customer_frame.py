@@ -6,7 +6,7 @@ from typing import Any
 from aiohttp import web
 
 from admin.errors import NotFound
-from admin.forms.tab import TABS
+from admin.forms.tab import TABS, Tab
 from admin.keys import POOL, USER
 from admin.permissions import Permission
 from admin.stores.accounts import Account, find_customer
@@ -47,12 +47,22 @@ def address(request: web.Request, route: str, **parts: object) -> str:
     return str(request.app.router[route].url_for(**{name: str(part) for name, part in parts.items()}))
 
 
+def is_shown(request: web.Request, account: Account, tab: Tab) -> bool:
+    """Whether a login sees a tab: a customer those that its account lets it change."""
+    user = request[USER]
+    return user.may(Permission.CONFIGURATION_READ) and (user.may(Permission.CUSTOMERS_READ) or tab.own in account.own)
+
+
 def frame(request: web.Request, account: Account, current: str) -> dict[str, Any]:
     """The values that `customers/frame.html` takes."""
     user = request[USER]
-    pages = [("Details", "details", address(request, "customer.details", code=account.code))]
+    pages = []
+    if user.may(Permission.CUSTOMERS_READ):
+        pages.append(("Details", "details", address(request, "customer.details", code=account.code)))
     pages += [
-        (tab.title, tab.name, address(request, "item.list", code=account.code, tab=tab.name)) for tab in TABS.values()
+        (tab.title, tab.name, address(request, "item.list", code=account.code, tab=tab.name))
+        for tab in TABS.values()
+        if is_shown(request, account, tab)
     ]
     if user.may(Permission.MONEY_READ):
         pages.append(("Payments", "payments", address(request, "payment.list", code=account.code)))

@@ -1,29 +1,33 @@
 """The tabs of a customer: what it has of a kind, the form of one entry in place, and the tester of number rules."""
 
+from collections import Counter
 from collections.abc import Mapping
+from ipaddress import ip_network
 from typing import Any
 
 from aiohttp import web
 from pydantic import ValidationError
 
-from accounts.device import ha1_md5, make_secret
+from accounts.device import IPDevice, ha1_md5, make_secret
 from accounts.errors import Refused
+from accounts.field import Form
 from admin import audit, render
 from admin.errors import NotFound
 from admin.forms.field import Filled, faults, typed
 from admin.forms.tab import TABS, Tab
-from admin.keys import POOL, SETTINGS, USER
+from admin.keys import CONTROL, POOL, SETTINGS, USER
 from admin.paging import page_request
-from admin.permissions import Permission
+from admin.permissions import STAFF, Permission
 from admin.rules import Trial, try_number
 from admin.stores import items
 from admin.stores.accounts import Account
-from admin.views.customer_frame import address, find, find_open, frame
+from admin.views.customer_frame import address, find, find_open, frame, is_shown
+from b2bua.control.messages import REGISTRATIONS_LIMIT
 
 
-def _tab(request: web.Request) -> Tab:
+def _tab(request: web.Request, account: Account) -> Tab:
     tab = TABS.get(request.match_info["tab"])
-    if tab is None:
+    if tab is None or not is_shown(request, account, tab):
         raise NotFound
     return tab
 
@@ -38,19 +42,40 @@ async def _item(request: web.Request, account: Account, tab: Tab) -> dict[str, A
     return row
 
 
+def _own_values(request: web.Request, values: dict[str, str], is_trusted: str) -> dict[str, str]:
+    """Whom we trust to name the caller is not for a customer to say."""
+    if "is_trusted" in values and not request[USER].may(Permission.CUSTOMERS_READ):
+        values["is_trusted"] = is_trusted
+    return values
+
+
+def _refuse_wide(request: web.Request, form: Form) -> None:
+    """Only the operator claims large networks: what comes from there is that account's, and is never banned."""
+    if not isinstance(form, IPDevice) or request[USER].role in STAFF:
+        return
+    network = ip_network(form.address)
+    if network.prefixlen < (24 if network.version == 4 else 48):
+        raise Refused(
+            "address", "IP address must be one address or a network no larger than 192.0.2.0/24 or 2001:db8::/48"
+        )
+
+
 async def show_list(request: web.Request) -> web.StreamResponse:
     """Show what there is, with an empty form."""
-    account, tab = await find(request), _tab(request)
+    account = await find(request)
+    tab = _tab(request, account)
     return await _page(request, account, tab, _start(tab), {})
 
 
 async def add(request: web.Request) -> web.StreamResponse:
     """Add an entry; the secret of a SIP user is shown in the answer, and never again."""
-    account, tab = await find_open(request), _tab(request)
-    values = typed(await request.post(), tab.inputs)
+    account = await find_open(request)
+    tab = _tab(request, account)
+    values = _own_values(request, typed(await request.post(), tab.inputs), "no")
     secret: dict[str, str] = {}
     try:
         form = tab.form.model_validate(values)
+        _refuse_wide(request, form)
         async with request.app[POOL].acquire(timeout=5) as connection, connection.transaction():
             if tab.name == "sip-users":
                 secret = await _make_secret(request, values["username"].strip())
@@ -67,20 +92,23 @@ async def add(request: web.Request) -> web.StreamResponse:
 
 async def edit_form(request: web.Request) -> web.StreamResponse:
     """Show one entry in its form."""
-    account, tab = await find(request), _tab(request)
+    account = await find(request)
+    tab = _tab(request, account)
     row = await _item(request, account, tab)
     return await _page(request, account, tab, _texts(row), {}, row=row)
 
 
 async def change(request: web.Request) -> web.StreamResponse:
     """Store a changed entry."""
-    account, tab = await find_open(request), _tab(request)
+    account = await find_open(request)
+    tab = _tab(request, account)
     row = await _item(request, account, tab)
-    values = typed(await request.post(), tab.inputs)
+    values = _own_values(request, typed(await request.post(), tab.inputs), _texts(row).get("is_trusted", "no"))
     if tab.name == "sip-users":
         values["username"] = row["username"]  # the hash of its secret holds the name
     try:
         form = tab.form.model_validate(values)
+        _refuse_wide(request, form)
         async with request.app[POOL].acquire(timeout=5) as connection, connection.transaction():
             await items.STORES[tab.name].change(connection, account, row, form)
             now = await items.find_item(connection, account, tab.name, row["id"]) or {}
@@ -96,7 +124,8 @@ async def change(request: web.Request) -> web.StreamResponse:
 
 async def remove(request: web.Request) -> web.StreamResponse:
     """Remove an entry."""
-    account, tab = await find_open(request), _tab(request)
+    account = await find_open(request)
+    tab = _tab(request, account)
     row = await _item(request, account, tab)
     try:
         async with request.app[POOL].acquire(timeout=5) as connection, connection.transaction():
@@ -113,7 +142,8 @@ async def remove(request: web.Request) -> web.StreamResponse:
 
 async def new_secret(request: web.Request) -> web.StreamResponse:
     """Give a SIP user another secret and show it once."""
-    account, tab = await find_open(request), _tab(request)
+    account = await find_open(request)
+    tab = _tab(request, account)
     if tab.name != "sip-users":
         raise NotFound
     row = await _item(request, account, tab)
@@ -127,7 +157,8 @@ async def new_secret(request: web.Request) -> web.StreamResponse:
 
 async def try_rules(request: web.Request) -> web.StreamResponse:
     """Say what becomes of a number, while it is typed."""
-    account, tab = await find(request), _tab(request)
+    account = await find(request)
+    tab = _tab(request, account)
     if not tab.kind:
         raise NotFound
     text = render.part(request, "items/_trial", {"trial": await _trial(request, account, tab)})
@@ -155,6 +186,12 @@ async def _make_secret(request: web.Request, username: str) -> dict[str, str]:
         "server": server,
         "ha1_md5": ha1_md5(username, realm, secret),
     }
+
+
+async def _registered(request: web.Request, account: Account) -> Counter[int] | None:
+    """How many telephones of each SIP user are there now; None when they are more than one answer holds."""
+    total, found = await request.app[CONTROL].registrations([account.account_id], REGISTRATIONS_LIMIT)
+    return Counter(each["sip_user_id"] for each in found) if total <= len(found) else None
 
 
 async def _audit(
@@ -208,10 +245,14 @@ async def _page(
     is_on = True
     if tab.setting:
         is_on = bool(await pool.fetchval("SELECT cli_by_destination FROM account WHERE id = $1", account.account_id))
-    inputs = [each for each in tab.inputs if row is None or each.name != "username"]
+    hidden = {"username"} if row is not None else set()
+    if not request[USER].may(Permission.CUSTOMERS_READ):
+        hidden.add("is_trusted")
+    inputs = [each for each in tab.inputs if each.name not in hidden]
     page = {
         **frame(request, account, tab.name),
         "tab": tab,
+        "registered": await _registered(request, account) if tab.name == "sip-users" else {},
         "inputs": inputs,
         "page": await items.list_items(pool, account, tab.name, page_request(request.query, (int,))),
         "form": Filled(values, errors, choices),

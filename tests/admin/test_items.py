@@ -11,8 +11,8 @@ from tests.admin.test_customer_form import entries, errors, stock
 BASE = "/customers/CUST0101"
 
 
-async def send(panel: Panel, path: str, **typed: str) -> Answer:
-    return await panel.post(BASE + path, typed, form=BASE)
+async def send(panel: Panel, path: str, form: str = BASE, **typed: str) -> Answer:
+    return await panel.post(BASE + path, typed, form=form)
 
 
 async def rows(panel: Panel, query: str, *arguments: Any) -> list[tuple[Any, ...]]:
@@ -219,5 +219,78 @@ class TestNumberRules:
                 assert await rows(panel, query, accounts["own"], kind) == [(rule, "1%=>%")]
                 await send(panel, f"/{tab}/{rule}/remove")
                 assert "no rule is left, so no such call is let through" in plain(await panel.get(f"{BASE}/{tab}"))
+
+        play(scenario)
+
+    def test_broken_rule_of_the_database_does_not_stop_the_page(self, play: Play) -> None:
+        async def scenario(panel: Panel) -> None:
+            accounts = await stock(panel)
+            await panel.data.connection.execute(
+                "INSERT INTO number_rule (account_id, kind, rule) VALUES ($1, 'source', '44{1}%=>%')", accounts["own"]
+            )
+            await panel.signed_in()
+            answer = await panel.get(f"{BASE}/source-rules?number=1")
+            assert answer.status == 200
+            assert "cannot be read" in plain(answer)
+
+        play(scenario)
+
+
+class TestSelfCare:
+    def test_customer_changes_what_its_switches_allow(self, play: Play) -> None:
+        async def scenario(panel: Panel) -> None:
+            accounts = await stock(panel)
+            await panel.signed_in("customer", accounts["own"])
+            usual = {"transport": "udp", "status": "active", "port": "5060"}
+            typed = {**usual, "address": "192.0.2.9", "is_trusted": "yes"}
+            answer = await send(panel, "/ip-devices", form="/", **typed)
+            assert answer.status == 303
+            [(device, is_trusted)] = await rows(panel, "SELECT id, is_trusted FROM ip_device")
+            assert not is_trusted
+            await panel.data.connection.execute("UPDATE ip_device SET is_trusted = true")
+            assert "Trusted" not in (await panel.get(f"{BASE}/ip-devices/{device}")).text
+            await send(
+                panel, f"/ip-devices/{device}", form="/", **{**typed, "is_trusted": "no", "address": "192.0.2.8"}
+            )
+            [values] = await rows(panel, "SELECT address::text, is_trusted FROM ip_device")
+            assert values == ("192.0.2.8/32", True)
+            for tab in ("dialing-routes", "cli-rules"):
+                assert (await panel.get(f"{BASE}/{tab}")).status == 404
+            assert (await panel.get(BASE)).status == 404
+            shown = (await panel.get(f"{BASE}/statement")).text
+            assert f'href="{BASE}/ip-devices"' in shown
+            await panel.data.connection.execute("UPDATE account SET own_ip_devices = false")
+            assert f'href="{BASE}/ip-devices"' not in (await panel.get(f"{BASE}/statement")).text
+            for path in ("/ip-devices", f"/ip-devices/{device}", f"/ip-devices/{device}/remove"):
+                assert (await send(panel, path, form="/", **typed)).status == 404
+            assert (await panel.get(f"{BASE}/sip-users")).status == 200
+
+        play(scenario)
+
+    def test_only_the_operator_claims_large_networks(self, play: Play) -> None:
+        async def scenario(panel: Panel) -> None:
+            accounts = await stock(panel)
+            typed = {"transport": "udp", "status": "active", "address": "0.0.0.0/0"}
+            await panel.signed_in("reseller", accounts["reseller"])
+            for address in ("0.0.0.0/0", "192.0.0.0/16", "2001:db8::/32"):
+                answer = await send(panel, "/ip-devices", **{**typed, "address": address})
+                assert "no larger than 192.0.2.0/24" in answer.text
+            assert (await send(panel, "/ip-devices", **{**typed, "address": "192.0.2.0/24"})).status == 303
+            panel.forget()
+            await panel.signed_in(login="operator")
+            assert (await send(panel, "/ip-devices", **{**typed, "address": "198.18.0.0/15"})).status == 303
+
+        play(scenario)
+
+    def test_sip_users_show_which_telephones_are_there(self, play: Play) -> None:
+        async def scenario(panel: Panel) -> None:
+            accounts = await stock(panel)
+            await panel.signed_in()
+            for name in ("anna", "bob"):
+                await send(panel, "/sip-users", username=name, status="active")
+            [(anna,)] = await rows(panel, "SELECT id FROM sip_user WHERE username = 'anna'")
+            panel.worker.add_registration("anna", [accounts["own"]], sip_user_id=anna)
+            shown = plain(await panel.get(f"{BASE}/sip-users"))
+            assert re.search(r"anna – – Registered .* bob – – Not registered", shown)
 
         play(scenario)

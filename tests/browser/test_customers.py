@@ -167,7 +167,7 @@ async def switch_and_return(browser: Browser) -> None:
     await page.click("text=Switch to this login")
     await expect(page.locator(".sw-switched")).to_contain_text("You work as anna1")
     await expect(page.locator("nav[aria-label=Main]")).not_to_contain_text("Customers")
-    await page.click("nav[aria-label=Main] >> text=Statement")
+    await page.click("nav[aria-label=Main] >> text=My account")
     await expect(page.locator("h1")).to_contain_text("Anna Example")
     await page.click("text=Back to root")
     await page.wait_for_url(re.compile(r"/customers/CUST\d+$"))
