@@ -30,7 +30,7 @@ test-all: $(VENV)/.dev $(VENV)/.browser ## Run all tests
 
 browser: $(VENV)/.dev $(VENV)/.browser ## Run the tests that use the panel in a real browser
 	@.ci/packages chromium
-	@$(BIN)/python -m pytest tests/browser $(ARGS)
+	@$(BIN)/python -m pytest tests/browser tests/integration/test_panel.py $(ARGS)
 
 check: $(VENV)/.dev ## Look for mistakes without running anything: format, lint, types, imports, templates
 	$(BIN)/ruff format --check .

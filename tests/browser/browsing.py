@@ -24,12 +24,12 @@ NARROW: Final = {"width": 390, "height": 844}
 class Browser:
     """One page, and what its console said."""
 
-    panel: Panel
+    base: str
     page: Page
     faults: list[str] = field(default_factory=list)
 
     def address(self, path: str) -> str:
-        return str(self.panel.client.make_url(path))
+        return f"{self.base}{path}"
 
     async def open(self, path: str) -> None:
         answer = await self.page.goto(self.address(path))
@@ -62,8 +62,8 @@ class Browser:
 
 
 @asynccontextmanager
-async def open_browser(settings: Settings, *, dark: bool = False, narrow: bool = False) -> AsyncIterator[Browser]:
-    async with open_panel(settings) as panel, async_playwright() as playwright:
+async def open_page(base: str, *, dark: bool = False, narrow: bool = False) -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         context = await chromium.new_context(
             viewport=NARROW if narrow else WIDE,  # type: ignore[arg-type]
@@ -71,14 +71,22 @@ async def open_browser(settings: Settings, *, dark: bool = False, narrow: bool =
             reduced_motion="reduce",
         )
         context.set_default_timeout(15_000)
-        page = await context.new_page()
-        browser = Browser(panel, page)
-        page.on("console", lambda message: browser.faults.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: browser.faults.append(str(error)))
+        browser = Browser(base, await context.new_page())
+        browser.page.on(
+            "console", lambda message: browser.faults.append(message.text) if message.type == "error" else None
+        )
+        browser.page.on("pageerror", lambda error: browser.faults.append(str(error)))
         try:
             yield browser
         finally:
             await chromium.close()
+
+
+@asynccontextmanager
+async def open_browser(settings: Settings, **how: bool) -> AsyncIterator[tuple[Panel, Browser]]:
+    """A panel of its own, and a browser that looks at it."""
+    async with open_panel(settings) as panel, open_page(str(panel.client.make_url("")).rstrip("/"), **how) as browser:
+        yield panel, browser
 
 
 def expected(faults: list[str], status: int) -> list[str]:

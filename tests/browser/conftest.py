@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from conf.settings import Settings, SystemSettings
+from tests.admin.panel import Panel
 from tests.browser.browsing import Browser, open_browser
 from tests.support.servers import Run
 
@@ -26,13 +27,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def browse(run: Run, database_url: str, tmp_path: Path) -> Browse:
     """Play a scenario in a browser: `browse(scenario, dark=True)`."""
 
-    def browse(scenario: Callable[[Browser], Awaitable[None]], **how: Any) -> None:
+    def browse(scenario: Callable[[Panel, Browser], Awaitable[None]], **how: Any) -> None:
         settings = Settings(system=SystemSettings(directory=str(tmp_path)))
         settings = replace(settings, database=replace(settings.database, url=database_url))
 
         async def whole() -> None:
-            async with open_browser(settings, **how) as browser:
-                await scenario(browser)
+            async with open_browser(settings, **how) as (panel, browser):
+                await scenario(panel, browser)
 
         run(whole())
 

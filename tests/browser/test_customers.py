@@ -5,6 +5,7 @@ import re
 import pytest
 from playwright.async_api import Dialog, expect
 
+from tests.admin.panel import Panel
 from tests.browser.browsing import Browser, expected
 from tests.browser.conftest import Browse
 
@@ -26,9 +27,9 @@ ON_DESKS = (
 )
 
 
-async def stock(browser: Browser) -> None:
+async def stock(panel: Panel) -> None:
     """A tariff, a route, and a customer with a device, rules and entries in the books."""
-    data = browser.panel.data
+    data = panel.data
     await data.connection.execute(
         "INSERT INTO tariff (name, kind, currency) VALUES ('retail', 'customer', 'EUR');"
         "INSERT INTO route (name) VALUES ('standard')"
@@ -49,8 +50,8 @@ async def stock(browser: Browser) -> None:
 
 @pytest.mark.parametrize(("pages", "how"), [(ON_PHONES, {"narrow": True}), (ON_DESKS, {"dark": True})])
 def test_pages_are_usable_everywhere(browse: Browse, pages: tuple[str, ...], how: dict[str, bool]) -> None:
-    async def scenario(browser: Browser) -> None:
-        await stock(browser)
+    async def scenario(panel: Panel, browser: Browser) -> None:
+        await stock(panel)
         await browser.sign_in("root")
         for path in pages:
             if path.endswith("delete"):
@@ -65,8 +66,8 @@ def test_pages_are_usable_everywhere(browse: Browse, pages: tuple[str, ...], how
 
 
 def test_customer_is_added_set_up_paid_for_and_deleted(browse: Browse) -> None:
-    async def scenario(browser: Browser) -> None:
-        await stock(browser)
+    async def scenario(panel: Panel, browser: Browser) -> None:
+        await stock(panel)
         await browser.sign_in("root")
         await add_customer(browser)
         await set_up(browser)
