@@ -225,8 +225,11 @@ def unpacked(file: Path, place: Path) -> Iterator[Unpacked]:
     """
     with tempfile.TemporaryDirectory(prefix="restore-", dir=place) as name:
         try:
-            with tarfile.open(file, mode="r:gz") as archive:
+            with gzip.open(file) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
                 backup = _unpack(archive, Path(name))
+                # The archive ends before the file does: only its very end tells whether the rest was as it was written.
+                while stream.read(1024 * 1024):
+                    pass
         except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise BackupFault(f"{file} is no backup, or damaged: {error}") from error
         yield backup

@@ -1,6 +1,7 @@
 """The file of a backup: its manifest, its members, and the address that a program is given."""
 
 import io
+import random
 import tarfile
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -88,6 +89,15 @@ class TestArchive:
         write_archive(tmp_path / "file", MANIFEST, [part])
         with pytest.raises(EOFError), unpacked(tmp_path / "file", tmp_path):
             raise EOFError
+
+    def test_bit_that_only_the_checksum_tells_of_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "dump").write_bytes(random.Random(7).randbytes(20_000))
+        write_archive(tmp_path / "file", MANIFEST, [Part(DUMP, tmp_path / "dump", 20_000)])
+        data = bytearray((tmp_path / "file").read_bytes())
+        data[10_000] ^= 1  # of what does not compress and so stands there as it is
+        (tmp_path / "file").write_bytes(data)
+        with pytest.raises(BackupFault, match="damaged"), unpacked(tmp_path / "file", tmp_path):
+            pass
 
     @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.CHRTYPE])
     def test_member_that_is_no_file_is_refused(self, tmp_path: Path, kind: bytes) -> None:
