@@ -14,6 +14,8 @@ import asyncpg
 from asyncpg import Record
 
 from accounts.device import ha1_md5
+from conf.loader import load
+from conf.secret import CARRIERS, Vault, load_secret
 from tests.support.certificates import Authority
 from tests.support.configuration import Configuration
 from tests.support.dns import DNSServer
@@ -40,6 +42,11 @@ class Exchange(Switch):
         super().__init__(directory, **settings)
         self._runner = asyncio.Runner()
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
+
+    def load_demo(self) -> None:
+        """Load the demo data; its own gateways are not called."""
+        self.command("demo")
+        self.wait_for_configuration()
 
     def query(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
         """Ask the database."""
@@ -204,12 +211,8 @@ class Trunks:
 
     def prove(self, trunk: Trunk, **gateway: Any) -> None:
         """Let us prove ourselves at a gateway by digest, as `trunk`, and change it otherwise."""
-        (row,) = self.switch.query("SELECT name FROM gateway WHERE id = $1", trunk.gateway_id)
-        options = ("--auth-user", "trunk", "--auth-secret", "-")
-        self.switch.command("gateway", "set", row["name"], *options, typed=f"{SECRET}\n")
-        if gateway:
-            self.configuration.update("gateway", trunk.gateway_id, **gateway)
-        self.switch.wait_for_configuration()
+        sealed = Vault(load_secret(load(environ=self.switch.environ)), CARRIERS).seal(SECRET)
+        self.configuration.update("gateway", trunk.gateway_id, auth_user="trunk", auth_secret=sealed, **gateway)
 
     def telephone(self, extension: str, **user: Any) -> "Telephone":
         """A SIP user of the demo's subscriber, who has not registered, and a DID that leads to it."""

@@ -119,12 +119,10 @@ class Switch:
 
     # Asking
 
-    def command(self, *arguments: str, check: bool = True, typed: str = "") -> str:
-        """Run a `softswitch` command, which may read what is typed, and return what it prints."""
+    def command(self, *arguments: str, check: bool = True) -> str:
+        """Run a `softswitch` command and return what it prints."""
         line = [sys.executable, "-m", "b2bua", *arguments]
-        done = subprocess.run(
-            line, env=self.environ, check=False, capture_output=True, text=True, timeout=60, input=typed
-        )
+        done = subprocess.run(line, env=self.environ, check=False, capture_output=True, text=True, timeout=60)
         assert not check or done.returncode == 0, f"{' '.join(arguments)}: {done.stdout}{done.stderr}"
         return done.stdout
 
