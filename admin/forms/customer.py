@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from accounts.country import COUNTRIES
-from accounts.customer import BILLING_TYPES, PAYMENT_TERMS, ROUNDINGS, SELF_CARE, TAX_FLAGS, TYPES
-from accounts.field import PASSWORD_RULE
 from admin.forms.field import Input, Section
+from b2bua.account.country import COUNTRIES
+from b2bua.account.customer import BILLING_TYPES, PAYMENT_TERMS, ROUNDINGS, SELF_CARE, TAX_FLAGS, TYPES
+from b2bua.account.field import PASSWORD_RULE
 
 LOGIN: Final = Section(
     "login",

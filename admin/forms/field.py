@@ -8,9 +8,9 @@ from aiohttp import web
 from multidict import MultiMapping
 from pydantic import ValidationError
 
-from accounts.errors import Refused
-from accounts.field import faults_of
 from admin.keys import SETTINGS
+from b2bua.account.errors import Refused
+from b2bua.account.field import faults_of
 
 YES_NO: Final = {"yes": "Yes", "no": "No"}
 

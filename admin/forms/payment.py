@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from accounts.payment import EXPIRIES, METHODS, OPTIONS
 from admin.forms.field import Input
+from b2bua.account.payment import EXPIRIES, METHODS, OPTIONS
 
 INPUTS: Final = (
     Input("option", "Option", kind="select", options=OPTIONS),

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Annotated, Final
 
-from accounts import field as f
-from accounts.device import STATUSES, TRANSPORTS, DialingRoute, IPDevice, SIPUser
 from admin.forms.field import Input
+from b2bua.account import field as f
+from b2bua.account.device import STATUSES, TRANSPORTS, DialingRoute, IPDevice, SIPUser
 from b2bua.policy.numbers import CLIRule, InvalidRule, NumberRule, Pattern
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from accounts.customer import SELF_CARE
 from admin.errors import NotFound
 from admin.scope import Scope
 from admin.stores.reading import Pool
+from b2bua.account.customer import SELF_CARE
 from rating.ledger import Connection
 
 

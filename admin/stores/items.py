@@ -9,14 +9,14 @@ from typing import Any, Final
 
 import asyncpg
 
-from accounts import store
-from accounts.device import DialingRoute, IPDevice, SIPUser
-from accounts.errors import AlreadyThere, Refused
-from accounts.field import Form
 from admin.paging import Page, PageRequest, make_page
 from admin.rules import explain, in_order, patterns_in_order
 from admin.stores.accounts import Account
 from admin.stores.reading import Pool
+from b2bua.account import store
+from b2bua.account.device import DialingRoute, IPDevice, SIPUser
+from b2bua.account.errors import AlreadyThere, Refused
+from b2bua.account.field import Form
 from rating.ledger import Connection
 
 Row = Mapping[str, Any]

@@ -5,9 +5,6 @@ from typing import Any
 from aiohttp import web
 from pydantic import ValidationError
 
-from accounts import customer as form_model
-from accounts.errors import Refused
-from accounts.registry import add_customer, change_customer
 from admin import audit, render
 from admin.forms import customer as layout
 from admin.forms.field import Filled, Section, context, faults, typed, without_secrets
@@ -16,6 +13,9 @@ from admin.permissions import Permission
 from admin.stores import accounts
 from admin.stores.accounts import Account
 from admin.views.customer_frame import address, find, find_open, frame
+from b2bua.account import customer as form_model
+from b2bua.account.errors import Refused
+from b2bua.account.registry import add_customer, change_customer
 
 
 def _sections(request: web.Request, *, is_new: bool) -> list[Section]:

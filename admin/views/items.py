@@ -8,9 +8,6 @@ from typing import Any
 from aiohttp import web
 from pydantic import ValidationError
 
-from accounts.device import IPDevice, ha1_md5, make_secret
-from accounts.errors import Refused
-from accounts.field import Form
 from admin import audit, render
 from admin.errors import NotFound
 from admin.forms.field import Filled, faults, typed
@@ -22,6 +19,9 @@ from admin.rules import Trial, try_number
 from admin.stores import items
 from admin.stores.accounts import Account
 from admin.views.customer_frame import address, find, find_open, frame, is_shown
+from b2bua.account.device import IPDevice, ha1_md5, make_secret
+from b2bua.account.errors import Refused
+from b2bua.account.field import Form
 from b2bua.control.messages import REGISTRATIONS_LIMIT
 
 

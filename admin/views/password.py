@@ -2,12 +2,12 @@
 
 from aiohttp import web
 
-from accounts.field import PASSWORD_RULE, password_faults
 from admin import audit, render, session
 from admin.errors import NotFound
 from admin.keys import PASSWORDS, POOL, USER
 from admin.passwords import TooManySignIns
 from admin.stores import users
+from b2bua.account.field import PASSWORD_RULE, password_faults
 
 
 async def form(request: web.Request) -> web.StreamResponse:

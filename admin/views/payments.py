@@ -7,7 +7,6 @@ from uuid import uuid4
 from aiohttp import web
 from pydantic import ValidationError
 
-from accounts.payment import KINDS, METHODS, OPTIONS, Payment
 from admin import audit, render
 from admin import format as formats
 from admin.errors import NotFound
@@ -19,6 +18,7 @@ from admin.permissions import Permission
 from admin.stores import ledger
 from admin.stores.accounts import Account
 from admin.views.customer_frame import address, find, find_open, frame
+from b2bua.account.payment import KINDS, METHODS, OPTIONS, Payment
 from rating.errors import RatingError
 from rating.ledger import Origin, Posting, post_payment, revert_entry
 

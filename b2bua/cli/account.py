@@ -10,11 +10,11 @@ import typer
 from argon2 import PasswordHasher
 from pydantic import ValidationError
 
-from accounts import store
-from accounts.customer import SELF_CARE, START, NewCustomer, read_field
-from accounts.errors import Refused
-from accounts.field import Fault, faults_of
-from accounts.registry import add_customer
+from b2bua.account import store
+from b2bua.account.customer import SELF_CARE, START, NewCustomer, read_field
+from b2bua.account.errors import Refused
+from b2bua.account.field import Fault, faults_of
+from b2bua.account.registry import add_customer
 from b2bua.cli import queries
 from b2bua.cli.context import (
     DEFAULT_LIMIT,

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
-from accounts.store import Values, change_row, delete_row, unique
+from b2bua.account.store import Values, change_row, delete_row, unique
 from b2bua.cli.context import CommandError
 from rating.ledger import Connection
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, NoReturn, TypeVar
 import asyncpg
 import typer
 
-from accounts.errors import AccountsError
+from b2bua.account.errors import AccountsError
 from b2bua.control.messages import ControlError
 from conf.database import connect_pool
 from conf.errors import BackupFault, ConfigurationError

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
-from accounts.device import ha1_md5
+from b2bua.account.device import ha1_md5
 from b2bua.cli.context import CommandError
 from conf.settings import Settings
 from rating.ledger import Connection, post_payment

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from accounts import store
-from accounts.device import ha1_md5, make_secret
+from b2bua.account import store
+from b2bua.account.device import ha1_md5, make_secret
 from b2bua.cli import policy_queries, queries
 from b2bua.cli.context import (
     DEFAULT_LIMIT,

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from accounts.errors import AccountsError
+from b2bua.account.errors import AccountsError
 from b2bua.cli import changes, policy_queries, queries
 from b2bua.cli.context import (
     DEFAULT_LIMIT,

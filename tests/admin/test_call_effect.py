@@ -5,10 +5,10 @@ from pathlib import Path
 from b2bua.policy.packed_tables import PackedTables
 from b2bua.policy.snapshot import Snapshot
 from b2bua.policy.tables import load_tables
-from tests.accounts.test_customer import TYPED
 from tests.admin.conftest import Play
 from tests.admin.panel import Panel
 from tests.admin.test_customer_form import stock
+from tests.b2bua.account.test_customer import TYPED
 
 PAGE = "/customers/CUST0101"
 

@@ -6,9 +6,9 @@ from typing import Any
 import orjson
 from argon2 import PasswordHasher
 
-from tests.accounts.test_customer import TYPED
 from tests.admin.conftest import Play
 from tests.admin.panel import Answer, Panel
+from tests.b2bua.account.test_customer import TYPED
 
 
 async def stock(panel: Panel) -> dict[str, int]:

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from accounts.device import ha1_md5
+from b2bua.account.device import ha1_md5
 from tests.admin.conftest import Play
 from tests.admin.panel import Answer, Panel
 from tests.admin.test_customer_form import entries, errors, stock

@@ -2,7 +2,7 @@
 
 import pytest
 
-from accounts.field import password_faults
+from b2bua.account.field import password_faults
 from tests.admin.conftest import Play
 from tests.admin.data import PASSWORD
 from tests.admin.panel import Panel

@@ -5,10 +5,10 @@ from typing import Any
 
 from admin.permissions import ROLE_PERMISSIONS, STAFF
 from admin.routes import ROUTES
-from tests.accounts.test_customer import TYPED
 from tests.admin.conftest import Play
 from tests.admin.panel import Panel
 from tests.admin.test_customer_form import stock
+from tests.b2bua.account.test_customer import TYPED
 
 TABLES = (
     *("account", "account_balance", "ip_device", "sip_user", "dialing_route", "number_rule", "ledger_entry"),

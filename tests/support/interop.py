@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 import asyncpg
 from asyncpg import Record
 
-from accounts.device import ha1_md5
+from b2bua.account.device import ha1_md5
 from conf.loader import load
 from conf.secret import CARRIERS, Vault, load_secret
 from tests.support.certificates import Authority

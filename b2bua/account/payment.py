@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import model_validator
 
-from accounts import field as f
+from b2bua.account import field as f
 
 OPTIONS: Final = {
     "add_balance": "Add balance",

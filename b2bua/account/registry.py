@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from accounts import store
-from accounts.customer import Customer, NewCustomer, plain
-from accounts.errors import AlreadyThere, Refused
+from b2bua.account import store
+from b2bua.account.customer import Customer, NewCustomer, plain
+from b2bua.account.errors import AlreadyThere, Refused
 from rating.ledger import Connection
 
 Row = Mapping[str, Any]

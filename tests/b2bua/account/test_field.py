@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from accounts import field
-from accounts.field import Fault, Read
+from b2bua.account import field
+from b2bua.account.field import Fault, Read
 
 GOOD: list[tuple[Read, str, Any]] = [
     (field.text("Name", 10), " A & B ".strip(), "A & B"),

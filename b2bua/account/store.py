@@ -11,7 +11,7 @@ from typing import Any
 
 import asyncpg
 
-from accounts.errors import AlreadyThere
+from b2bua.account.errors import AlreadyThere
 from rating.ledger import Connection
 
 Values = Mapping[str, Any]

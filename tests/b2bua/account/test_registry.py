@@ -7,10 +7,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-from accounts.customer import Customer, NewCustomer
-from accounts.errors import Refused
-from accounts.registry import add_customer, change_customer
-from tests.accounts.test_customer import TYPED
+from b2bua.account.customer import Customer, NewCustomer
+from b2bua.account.errors import Refused
+from b2bua.account.registry import add_customer, change_customer
+from tests.b2bua.account.test_customer import TYPED
 from tests.support.policy import insert
 from tests.support.servers import Run
 

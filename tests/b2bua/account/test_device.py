@@ -3,9 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
-from accounts.device import DialingRoute, IPDevice, SIPUser, ha1_md5
-from accounts.field import faults_of
-from accounts.payment import Payment
+from b2bua.account.device import DialingRoute, IPDevice, SIPUser, ha1_md5
+from b2bua.account.field import faults_of
+from b2bua.account.payment import Payment
 
 KEY = "7b2d9a52-95a3-4b7e-9a33-0a2c6f0f4c11"
 

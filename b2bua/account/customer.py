@@ -11,8 +11,8 @@ from typing import Annotated, Any, Final, Self
 from pydantic import BeforeValidator, TypeAdapter, ValidationError, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
-from accounts import field as f
-from accounts.country import COUNTRIES
+from b2bua.account import field as f
+from b2bua.account.country import COUNTRIES
 
 TYPES: Final = {"live": "LIVE", "demo": "DEMO"}
 BILLING_TYPES: Final = {"prepaid": "Prepaid", "postpaid": "Postpaid"}

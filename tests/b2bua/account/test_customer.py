@@ -5,8 +5,8 @@ from decimal import Decimal
 import pytest
 from pydantic import ValidationError
 
-from accounts.customer import START, Customer, NewCustomer, read_field, texts_of
-from accounts.field import Fault, faults_of
+from b2bua.account.customer import START, Customer, NewCustomer, read_field, texts_of
+from b2bua.account.field import Fault, faults_of
 
 TYPED = {
     **START,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import model_validator
 
-from accounts import field as f
+from b2bua.account import field as f
 
 STATUSES: Final = {"active": "Active", "inactive": "Inactive"}
 TRANSPORTS: Final = ("udp", "tcp")
