@@ -236,7 +236,8 @@ class ActiveCall(TimerOwner):
         self.parties.callee = leg
         self.parties.say(Side.CALLEE, response.body)
         assert leg.dialog is not None
-        self.record.b_call_id, self.record.b_transport = leg.dialog.call_id, leg.flow.transport
+        flow = leg.transaction.flow if leg.transaction is not None else leg.flow  # a large INVITE may have gone by TCP
+        self.record.b_call_id, self.record.b_transport = leg.dialog.call_id, flow.transport
         self.record.b_address = join_host_port(leg.flow.host, leg.flow.port)
         self._sessions.begin_as_uac(leg, response, self.parties.as_ours(self._offer, leg))
         self.record.codec_used = next(iter(audio_codecs(body)), "")
@@ -693,7 +694,8 @@ class ActiveCall(TimerOwner):
         self._branches.abandon()
 
     def _send_ack(self, effect: do.SendAck) -> None:
-        if self.callee is not None:
+        # One that comes from another call has been acknowledged long ago.
+        if self.callee is not None and not self.callee.is_acknowledged:
             self.callee.send_ack(effect.body)
 
     def _send_provisional(self, effect: do.SendProvisional) -> None:

@@ -204,6 +204,11 @@ class CalleeLeg(Leg):
             ack.headers["content-type"] = [SDP]
         return ack
 
+    @property
+    def is_acknowledged(self) -> bool:
+        """Whether its 2xx has had its ACK."""
+        return bool(self._ack)
+
     def send_ack(self, body: bytes) -> None:
         """Acknowledge the 2xx."""
         assert self.dialog is not None

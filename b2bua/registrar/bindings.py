@@ -239,7 +239,7 @@ def _is_older(registration: Registration, binding: Binding) -> bool:
 
 
 def _bind(registration: Registration, contact: Contact, now: float) -> Binding:
-    flow = registration.flow
+    flow = _way_of(registration, contact.uri)
     return Binding(
         contact.text,
         now + min(contact.expires, MOST_EXPIRES),
@@ -252,12 +252,28 @@ def _bind(registration: Registration, contact: Contact, now: float) -> Binding:
         flow.listener,
         flow.connection,
         registration.worker,
-        registration.source,
+        registration.source if flow is registration.flow else flow.host,
         contact.q,
         registration.user_agent,
         registration.path,
-        _is_behind_nat(registration, contact.uri),
+        flow is registration.flow and _is_behind_nat(registration, contact.uri),
     )
+
+
+def _way_of(registration: Registration, contact: URI) -> Flow:
+    """The way that the REGISTER came; of one that names several places, to those that are not the sender's its own."""
+    flow = registration.flow
+    port = contact.port or DEFAULT_PORT.get(flow.transport, 5060)
+    transport = (contact.parameters.get("transport") or flow.transport).lower()
+    if len(registration.contacts) < 2 or registration.path or transport != flow.transport or flow.connection:
+        return flow
+    if (contact.host, port) == (flow.host, flow.port) or _is_other_address(registration.sent_by, flow.host):
+        return flow  # the sender, or one behind NAT, whose places cannot be told apart
+    try:
+        host = str(ip_address(contact.host))
+    except ValueError:
+        return flow
+    return Flow(transport, host, port, flow.listener)
 
 
 def _is_behind_nat(registration: Registration, contact: URI) -> bool:

@@ -14,7 +14,8 @@ COMPACT_FORMS: Final = {
 
 _SPECIAL_CASE: Final = {
     "call-id": "Call-ID", "cseq": "CSeq", "www-authenticate": "WWW-Authenticate", "mime-version": "MIME-Version",
-    "rack": "RAck", "rseq": "RSeq", "sip-etag": "SIP-ETag", "sip-if-match": "SIP-If-Match", "min-se": "Min-SE",
+    "remote-party-id": "Remote-Party-ID", "rack": "RAck", "rseq": "RSeq", "sip-etag": "SIP-ETag",
+    "sip-if-match": "SIP-If-Match", "min-se": "Min-SE",
 }  # fmt: skip
 
 _KNOWN_LIMIT: Final = 2000

@@ -355,6 +355,7 @@ class TestAttended:
         assert consulting.is_ended.is_set()
         assert desk.caller.is_ended.is_set()
         assert len(third.invites) == 1  # its telephone did not ring again
+        assert [each.cseq for each in rig.wire.requests("ACK", SWITCH, CARRIERS[2])] == [1, 2]
         (offered,) = [each for each in third.heard if each.request.method == "INVITE"]
         assert f"c=IN IP4 {CARRIERS[0]}".encode() in offered.request.body
         assert third.say("INFO", b"5").status == 200

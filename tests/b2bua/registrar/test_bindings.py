@@ -400,3 +400,22 @@ class TestNAT:
         for source in (PHONE, "192.168.1.7"):
             asked = read_registration(request, Flow("udp", PHONE, 5062), source, WORKER)
             assert not apply(asked, [], NOW).bindings[0].is_behind_nat
+
+
+class TestSeveralPlaces:
+    """A REGISTER that names several places at once."""
+
+    def ways(self, *contacts: str) -> list[tuple[str, int, bool]]:
+        result = apply(registration(*contacts), [], NOW)
+        return [(binding.host, binding.port, binding.is_behind_nat) for binding in result.bindings]
+
+    def test_one_of_them_is_the_sender_and_the_others_are_where_they_say(self) -> None:
+        contacts = (f"<{CONTACT}>", f"<sip:alice@{PHONE}:5070>", "<sip:alice@198.51.100.9>")
+        assert self.ways(*contacts) == [(PHONE, 5062, False), (PHONE, 5070, False), ("198.51.100.9", 5060, False)]
+
+    def test_one_alone_is_where_it_came_from(self) -> None:
+        assert self.ways("<sip:alice@198.51.100.9>") == [(PHONE, 5062, True)]
+
+    def test_names_and_other_transports_are_where_they_came_from(self) -> None:
+        contacts = ("<sip:alice@desk.example>", f"<sip:alice@{PHONE}:5062;transport=tcp>")
+        assert [way[:2] for way in self.ways(*contacts)] == [(PHONE, 5062)] * 2
