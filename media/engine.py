@@ -139,6 +139,8 @@ class Engine:
                 raise OutOfPorts("too many calls")
             call = Call(call_id, tag)
         side = _side_of(call, tag)
+        # Of refused media too, whose places in the description count.
+        call.streams += [Stream(medium.kind) for medium in session.media[len(call.streams) :]]
         try:
             places = [
                 self._place(call, side, index, medium, options) if medium.port else None
@@ -246,8 +248,6 @@ class Engine:
 
     def _place(self, call: Call, side: int, index: int, medium: Medium, options: Options) -> Place:
         """Make sure that a medium has both its legs, and say where the receiver of the offer is to send."""
-        while len(call.streams) <= index:
-            call.streams.append(Stream(medium.kind))
         stream = call.streams[index]
         near, far = (*options.direction, "", "")[:2]
         version = 6 if ":" in medium.address else 4

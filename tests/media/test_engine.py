@@ -1,8 +1,12 @@
 """Requests to an engine: calls set up, changed, asked for and ended, with nothing left behind."""
 
+import asyncio
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as settings_of_hypothesis
+from hypothesis import strategies as st
 
 from media import ng
 from media.description import parse
@@ -10,7 +14,7 @@ from media.engine import FORGET_AFTER, SETUP_TIMEOUT
 from media.ng import Options
 from media.relay import LOCK_AFTER
 from tests.media.descriptions import description
-from tests.media.rig import End, Rig, with_rig
+from tests.media.rig import End, Rig, rig, with_rig
 from tests.support.media import until
 
 
@@ -39,6 +43,13 @@ class TestOffer:
         offered = parse(rig.offer(description("127.0.0.1", media=media)))
         assert offered.media[1].port == 0
         assert rig.engine.ports.used == 2
+        answered = parse(rig.answer(description("127.0.0.1", media=media.replace("5002", "0"))))
+        assert [medium.port > 0 for medium in answered.media] == [True, False]
+        # The same when the answer does not know that it was refused.
+        assert [medium.port > 0 for medium in parse(rig.answer(description("127.0.0.1", media=media))).media] == [
+            True,
+            False,
+        ]
 
     @with_rig()
     async def test_offer_to_the_next_gateway_keeps_our_ports(self, rig: Rig) -> None:
@@ -315,3 +326,47 @@ class TestManyCalls:
             for number in range(100):
                 rig.ask(ng.delete(f"{turn}-{number}"))
             assert (rig.engine.ports.used, rig.engine.calls) == (0, {})
+
+
+MEDIA = ("m=audio {} RTP/AVP 0 8\n", "m=video {} RTP/AVP 96\n", "m=image {} udptl t38\n", "m=text {} TCP/X 1\n")
+EXTRAS = ("", "a=sendonly\n", "a=rtcp-mux\n", "c=IN IP4 0.0.0.0\n", "c=IN IP6 ::1\n", "a=rtcp:9\n", "c=IN IP4 nobody\n")
+
+descriptions = st.lists(
+    st.tuples(st.sampled_from(MEDIA), st.sampled_from((0, 5000, 5002)), st.sampled_from(EXTRAS)), max_size=3
+).map(lambda parts: description("127.0.0.1", media="".join(line.format(port) + extra for line, port, extra in parts)))
+
+requests = st.fixed_dictionaries(
+    {
+        "command": st.sampled_from(("offer", "offer", "answer", "answer", "query", "delete", "block DTMF")),
+        "call-id": st.sampled_from(("one", "two")),
+        "from-tag": st.sampled_from(("a", "b", "c")),
+        "to-tag": st.sampled_from(("a", "b", "c")),
+        "sdp": descriptions,
+    },
+    optional={
+        "flags": st.lists(st.sampled_from(("asymmetric", "media handover", "reorder codecs", "codec-strip-PCMU"))),
+        "direction": st.sampled_from((["pub", "pub"], ["pub", "none"])),
+        "address family": st.sampled_from(("IP4", "IP6", "x")),
+        "media address": st.sampled_from(("127.0.0.1", "127.0.0.5", "192.0.2.1", "x")),
+        "received from": st.sampled_from((["IP4", "127.0.0.1"], ["x"], 3)),
+        "rtcp-mux": st.lists(st.sampled_from(("demux", "reject", "offer"))),
+    },
+)
+
+
+class TestAnything:
+    @given(st.lists(requests, max_size=12))
+    @settings_of_hypothesis(max_examples=60, deadline=None)
+    def test_any_order_of_requests_is_answered_and_leaves_nothing(self, messages: list[ng.Message]) -> None:
+        async def main() -> None:
+            with rig(interfaces=("pub=127.0.0.1", "127.0.0.5", "::1")) as made:
+                for message in messages:
+                    answer = made.ask(message)
+                    assert answer["result"] in ("ok", "error")
+                    assert "internal" not in answer.get("error-reason", "")
+                    if answer["result"] == "ok" and "sdp" in answer:
+                        parse(answer["sdp"].encode())
+                made.engine.handle_timers(time.monotonic() + 2 * SETUP_TIMEOUT)
+                # The rig looks that no port is left in use.
+
+        asyncio.run(main())
