@@ -116,8 +116,6 @@ class MediaClient:
         self._loop = asyncio.get_running_loop()
         self._health: asyncio.TimerHandle | None = None
         self._is_closed = False
-        self.repeated = 0
-        """Requests that had to be sent again."""
 
     def open(self) -> None:
         """Begin to watch the engines."""
@@ -278,7 +276,6 @@ class MediaClient:
             self._change(request.engine, is_up=False)
             self._finish(cookie, NoEngine(f"media engine {request.engine.address.name} does not answer"))
             return
-        self.repeated += request.tries > 0
         self._transmit_on(request.engine, request.datagram)
         request.timer = self._loop.call_later(REPEAT_INTERVALS[request.tries], self._transmit, cookie)
         request.tries += 1

@@ -22,6 +22,7 @@ An error of our own engine has a `sip-status` besides: what the switch should an
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from ipaddress import ip_address
 from typing import Any, Final
 
 import orjson
@@ -193,6 +194,8 @@ class Options:
         for key, name in _TEXTS.items():
             setattr(options, name, _text(known, key))
         options.replace = tuple(each.replace(" ", "-") for each in options.replace)
+        if options.media_address and not _is_address(options.media_address):
+            raise MalformedMessage("media address is no IP address")
         options.received_from = (*_texts(known, "received from"), "", "")[1]
         options.source = _source_of(flags)
         options.reorder = "reorder codecs" in flags
@@ -225,6 +228,14 @@ def _source_of(flags: Sequence[str]) -> Source | None:
     if "media handover" in flags:
         return Source.LEARN
     return Source.LEARN_ONCE if "strict source" in flags else None
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _text(message: Mapping[str, Any], key: str) -> str:

@@ -89,7 +89,9 @@ class TestOptions:
     def test_codecs_are_read_from_flags_too(self) -> None:
         assert Options.from_message({"flags": ["codec-strip-G729", "codec-mask-all"]}).codec_strip == ("G729",)
 
-    @pytest.mark.parametrize("message", [{"flags": {}}, {"ICE": 3}, {"direction": [1]}, {"codec": "PCMA"}])
+    @pytest.mark.parametrize(
+        "message", [{"flags": {}}, {"ICE": 3}, {"media address": "host"}, {"direction": [1]}, {"codec": "PCMA"}]
+    )
     def test_value_of_the_wrong_kind_is_malformed(self, message: ng.Message) -> None:
         with pytest.raises(MalformedMessage):
             Options.from_message(message)
