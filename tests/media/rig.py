@@ -7,8 +7,10 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 from conf.settings import MediaSettings
-from media import ng, rtp
+from media import ng, relay, rtp
 from media.description import Description, parse
 from media.engine import Engine
 from media.ng import Options
@@ -23,6 +25,17 @@ def settings(**changes: Any) -> MediaSettings:
     """Settings of an engine on the loopback interface."""
     given: dict[str, Any] = {"interfaces": ("127.0.0.1", "::1"), "first_port": FIRST_PORT, "last_port": LAST_PORT}
     return MediaSettings(**{**given, **changes})
+
+
+NEVER = 3600.0
+
+
+@contextmanager
+def silence_before_a_move(seconds: float) -> Iterator[None]:
+    """For how long a place must be silent before another is followed: tests may be slower than telephones."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(relay, "MOVE_SILENCE", seconds)
+        yield
 
 
 class End:
@@ -153,6 +166,11 @@ class Rig:
         for end, other in ((self.caller, self.callee), (self.callee, self.caller)):
             end.send(count)
             await other.gets(count)
+
+    def comes_through(self, moved: End) -> bool:
+        """Send from another place of the caller's; whether something has come to the callee."""
+        self.caller.send(1, via=moved.rtp)
+        return bool(self.callee.received())
 
     def query(self, call_id: str = "call") -> ng.Message:
         """What is told of the call."""

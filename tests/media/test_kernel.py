@@ -13,7 +13,7 @@ from media.kernel_table import COUNTING, FORWARDING, FORWARDING_6
 from media.ng import Source
 from media.relay import MOVE_AFTER
 from tests.media.kernel_rig import KernelRig, with_kernel
-from tests.media.rig import FIRST_PORT, LAST_PORT
+from tests.media.rig import FIRST_PORT, LAST_PORT, NEVER, silence_before_a_move
 from tests.support.media import until
 from tests.support.network import in_own_network, needs_root
 from tests.support.networks import CALLEE, SWITCH
@@ -112,22 +112,20 @@ class TestSources:
                 assert [data[8:12] for data, _ in await other.gets(1)] == [victim.ssrc.to_bytes(4, "big")]
             stranger.close()
 
-        test(None, tmp_path)
+        with silence_before_a_move(NEVER):
+            test(None, tmp_path)
 
     @with_kernel()
     async def test_moved_end_is_followed_and_handed_over_again(self, rig: KernelRig) -> None:
         await rig.hand_over(Source.LEARN)
         await rig.talk(5)
         moved = rig.end(rig.caller.address)
-        rig.caller.send(MOVE_AFTER, via=moved.rtp)
-        rig.caller.send(1)
-        assert len(await rig.callee.gets(1)) == 1
-
-        def comes_through() -> bool:
-            rig.caller.send(1, via=moved.rtp)
-            return bool(rig.callee.received())
-
-        await until(comes_through)
+        with silence_before_a_move(NEVER):
+            rig.caller.send(MOVE_AFTER, via=moved.rtp)
+            rig.caller.send(1)
+            assert len(await rig.callee.gets(1)) == 1
+        with silence_before_a_move(0.2):
+            await until(lambda: rig.comes_through(moved))
         await until(lambda: rig.is_in_kernel)
         rig.callee.send(3)
         await moved.gets(3)

@@ -7,7 +7,7 @@ import pytest
 from media import rtcp
 from media.ng import Source
 from media.relay import LOCK_AFTER, MOVE_AFTER
-from tests.media.rig import End, Rig, with_rig
+from tests.media.rig import NEVER, End, Rig, silence_before_a_move, with_rig
 from tests.support.media import until
 
 SENDER_REPORT = rtcp.pack(rtcp.Report(7, [], ntp=0x1234, packets=1))
@@ -122,7 +122,8 @@ class TestLearning:
                     came = await other[victim].gets(1)
                     assert [data[8:12] for data, _ in came] == [victim.ssrc.to_bytes(4, "big")]
 
-        test()
+        with silence_before_a_move(NEVER):
+            test()
 
     @with_rig()
     async def test_what_a_stranger_sent_before_the_lock_is_not_forwarded_after_it(self, rig: Rig) -> None:
@@ -164,15 +165,12 @@ class TestLearning:
         rig.connect(source=Source.LEARN)
         await rig.talk()
         with End() as moved:
-            rig.caller.send(MOVE_AFTER, via=moved.rtp)
-            rig.caller.send(1)
-            assert len(await rig.callee.gets(1)) == 1
-
-            def comes_through() -> bool:
-                rig.caller.send(1, via=moved.rtp)
-                return bool(rig.callee.received())
-
-            await until(comes_through)
+            with silence_before_a_move(NEVER):
+                rig.caller.send(MOVE_AFTER, via=moved.rtp)
+                rig.caller.send(1)
+                assert len(await rig.callee.gets(1)) == 1
+            with silence_before_a_move(0.02):
+                await until(lambda: rig.comes_through(moved))
             rig.callee.send(2)
             await moved.gets(2)
 
