@@ -20,13 +20,18 @@ help: ## Show the targets
 run: $(VENV)/.run $(VENV)/.assets ## Run the whole system in this terminal, Ctrl-C ends it
 	@exec $(BIN)/python -m b2bua $(ARGS) run
 
+# Tests that share a running switch, and look at clocks: one after the other. Of the others most of the time is waiting.
+SWITCHED := tests/behaviour tests/browser tests/integration tests/interop
+
 test: $(VENV)/.dev $(VENV)/.browser ## Run the tests, but for the slow ones
 	@.ci/packages sipp chromium sipvicious baresip
-	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow" $(addprefix --ignore=,$(SWITCHED)) $(ARGS)
+	@$(BIN)/python -m pytest -m "not slow" $(SWITCHED) $(ARGS)
 
 test-all: $(VENV)/.dev $(VENV)/.browser ## Run all tests
 	@.ci/packages sipp chromium sipvicious baresip
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(addprefix --ignore=,$(SWITCHED)) $(ARGS)
+	@$(BIN)/python -m pytest $(SWITCHED) $(ARGS)
 
 browser: $(VENV)/.dev $(VENV)/.browser ## Run the tests that use the panel in a real browser
 	@.ci/packages chromium

@@ -97,7 +97,9 @@ class PostgreSQL:
         make_data_directory(self._settings)
         programs = _programs(self._settings, owner)
         run_directory = make_run_directory(self._settings, owner)
-        check_reach(run_directory, owner)
+        # Where the path is too long for a socket, that is not below the data.
+        for directory in (self._settings.system.path, run_directory):
+            check_reach(directory, owner)
         if not (self._directory / "PG_VERSION").exists():
             await self._make_data(programs, owner)
         make_server_directory(self._directory, owner)
