@@ -29,6 +29,8 @@ METRICS: Final = {
     "softswitch_hep_dropped_total": "Copies that it did not take, or was not there for",
     "softswitch_dns_questions_total": "Questions put to DNS, for gateways that have a name",
     "softswitch_dns_failures_total": "Those of them without an answer",
+    "softswitch_calls_anchored": "Calls whose media goes through an engine",
+    "softswitch_media_engine_up": "Whether a media engine answers",
     "softswitch_cpu_seconds_total": "Processor time of the worker, user and system",
     "softswitch_memory_bytes": "Most resident memory of the worker so far",
 }

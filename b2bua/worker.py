@@ -58,6 +58,8 @@ from conf.errors import ConfigurationError, ServerUnavailable
 from conf.ready import announce_ready
 from conf.secret import CARRIERS, Vault, derive_key, load_secret
 from conf.settings import Settings
+from media.client import MediaClient
+from media.engine_address import engine_addresses
 from rating.funds import funds_key, micros_up
 
 log = structlog.get_logger()
@@ -167,7 +169,7 @@ class Worker:
         spawn(self._bans.run(), "bans")
         spawn(self._follow_posting(pool), "posting")
         spawn(SpaceWatch(self._journal, self._name).run(pool), "journal-space")
-        spawn(end_lost(self._endpoint, lost), "end-lost-calls")
+        spawn(end_lost(self._endpoint, lost, self._driver.media), "end-lost-calls")
         _quieten_garbage_collector()
         announce_ready()
         log.info("worker is ready", instance=self._instance, listen=[str(a) for a in self._endpoint.addresses])
@@ -249,6 +251,7 @@ class Worker:
         self._open_hep()
         if self._driver.ladders.is_on:
             self._endpoint.tap = self._driver.ladders.tap
+        self._open_media()
         self._driver.bans = self._bans
         leases = Leases(self._live, self._instance)
         self._driver.carrier_registrations = self._carrier_registrations = CarrierRegistrations(
@@ -260,6 +263,12 @@ class Worker:
         self._driver.subscriptions = self._subscriptions = Subscriptions(
             self._endpoint, MailboxStore(self._live), lambda: self._snapshots.current, settings.sip.user_agent
         )
+
+    def _open_media(self) -> None:
+        if addresses := engine_addresses(self._settings):
+            media = self._driver.media = MediaClient(addresses, self._driver.media_timed_out)
+            media.open()
+            self._parts.callback(media.close)
 
     def _open_hep(self) -> None:
         settings = self._settings
@@ -494,8 +503,12 @@ class Worker:
             ("softswitch_hep_dropped_total", {}, self._hep.dropped if self._hep else 0),
             ("softswitch_dns_questions_total", {}, self._locator.asked),
             ("softswitch_dns_failures_total", {}, self._locator.unanswered),
+            ("softswitch_calls_anchored", {}, driver.media.calls if driver.media else 0),
             *process_samples(),
         ]
+        if driver.media is not None:
+            for name, is_up in driver.media.engines_up.items():
+                samples.append(("softswitch_media_engine_up", {"engine": name}, float(is_up)))
         for code, count in driver.counts.items():
             if code != "received":
                 samples.append(("softswitch_attempts_total", {"code": code}, count))

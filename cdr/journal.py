@@ -4,9 +4,10 @@ A directory per worker with numbered segments. A segment is lines of `<CRC-32, 8
 cut short fails its check and is the end. Kinds of lines:
 
     {"kind": "segment", "worker": …, "instance": …, "at": …}      begins every segment
-    {"kind": "answered", "record": …, "levels": …, "dialogs": …}  a call is up; repeated at the head of a new segment
+    {"kind": "answered", "record": …, "levels": …, "dialogs": …}  a call is up; repeated at the head of a new segment;
+                                                                  with "media": […], its names at media engines
     {"kind": "funded", "call_id": …, "attempt": …, "seconds": …}  its funds now pay so many seconds from the answer on
-    {"kind": "dialogs", "call_id": …, "attempt": …, "dialogs": …}  these are its dialogs from now on
+    {"kind": "dialogs", "call_id": …, "attempt": …, "dialogs": …}  these are its dialogs, and "media", from now on
     {"kind": "cdr", "record": …, "charges": …}                    an attempt has ended
     {"kind": "trace", "call_id": …, "received_at": …, "messages": …}  the SIP messages of a call that is over
 
@@ -134,6 +135,7 @@ def _renew(call: dict[str, Any], line: dict[str, Any]) -> None:
         call["deadline"] = call["record"]["answered_at"] + line["seconds"]
     else:
         call["dialogs"] = line["dialogs"]
+        call["media"] = line.get("media", [])
 
 
 class JournalWriter:

@@ -207,6 +207,9 @@ class MediaSettings:
         "Where an end may send from: where its description says, where it does send from, or the first such place",
         choices=("strict", "learn", "learn-once"),
     )
+    anchor_nat: bool = setting(
+        True, "Let media of callers and telephones behind NAT go through an engine, whatever their account says"
+    )
     timeout: float = setting(30.0, "A call is ended when nothing has come from either end for so long", unit="s")
     hold_timeout: float = setting(600.0, "The same while it is on hold", unit="s")
     kernel: bool = setting(True, "Let the kernel pass packets on where the process may (CAP_NET_ADMIN)")

@@ -136,6 +136,11 @@ class MediaClient:
         """Every engine by its name, and whether it answers."""
         return {name: engine.is_up for name, engine in self._engines.items()}
 
+    @property
+    def is_up(self) -> bool:
+        """Whether any engine answers."""
+        return any(engine.is_up for engine in self._engines.values())
+
     def is_answering(self, name: str) -> bool:
         """Whether an engine has answered at all, and the last request too."""
         engine = self._engines[name]

@@ -171,6 +171,15 @@ _ORIGIN_LINE: Final = re.compile(rb"^o=[^\n]*\n", re.MULTILINE)
 _DIRECTION: Final = re.compile(rb"^a=(?:sendrecv|sendonly|recvonly|inactive)\r?\n", re.MULTILINE)
 
 
+_CONNECTION: Final = re.compile(rb"^c=IN IP[46] ([0-9A-Fa-f.:]{2,45})", re.MULTILINE)
+
+
+def connection_address(body: bytes) -> str:
+    """The address of the first connection line; empty: there is none."""
+    found = _CONNECTION.search(body)
+    return found[1].decode() if found is not None else ""
+
+
 def session_version(body: bytes) -> int:
     """The version of the origin line; 0 where there is none."""
     found = _ORIGIN.search(body)

@@ -3,10 +3,12 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
 from b2bua.call import effects as do
+from b2bua.call.anchor import NO_MEDIA, Anchor, code_of, status_of
 from b2bua.call.branches import Branches, Failure
 from b2bua.call.callee_leg import CalleeLeg
 from b2bua.call.caller_identity import CallerIdentity, present
@@ -28,7 +30,7 @@ from b2bua.call.events import (
     Side,
     TimerExpired,
 )
-from b2bua.call.exchange import OFFERING, Exchange
+from b2bua.call.exchange import OFFERING, Described, Exchange
 from b2bua.call.forwarding import HEADER as FORWARD_HEADER
 from b2bua.call.gateway_location import Servers
 from b2bua.call.leg import ALLOW, NOBODY, Leg
@@ -54,6 +56,7 @@ from b2bua.sip.transactions import ServerTransaction
 from b2bua.sip.uri import URI, escape_user, join_host_port
 from b2bua.transport.endpoint import TimerOwner, new_token
 from cdr.record import AttemptRecord
+from media.errors import MediaError
 from media.sdp import audio_codecs, filter_codecs, is_same_media, resume
 
 if TYPE_CHECKING:
@@ -90,6 +93,7 @@ class ActiveCall(TimerOwner):
         "_targets",
         "_timer",
         "_transfer",
+        "anchor",
         "call",
         "call_id",
         "decision",
@@ -132,6 +136,8 @@ class ActiveCall(TimerOwner):
         """Of dialogs in which requests may come before the answer."""
         self._targets: list[str] = []
         """Where the journal says that the peers are."""
+        self.anchor: Anchor | None = driver.new_anchor(call_id) if decision.is_anchored else None
+        """What session descriptions go through; None: media goes from end to end."""
 
     @property
     def record(self) -> AttemptRecord:
@@ -159,7 +165,16 @@ class ActiveCall(TimerOwner):
         """The ACK of our 2xx came."""
         if body:
             self.parties.say(Side.CALLER, body)
-        self.handle(Acknowledged(self.parties.as_ours(body, self.callee)))
+        if self.anchor is None or self._offer or not body or self.callee is None:
+            self.handle(Acknowledged(self.parties.as_ours(body, self.callee)))
+        else:
+            self.anchor.answer(self.callee, self.caller, body, self._acknowledgement_passed)
+
+    def _acknowledgement_passed(self, result: bytes | MediaError) -> None:
+        if isinstance(result, MediaError):
+            self.handle(HangupOrdered(NO_MEDIA))
+        else:
+            self.handle(Acknowledged(self.parties.as_ours(result, self.callee)))
 
     def caller_is_gone(self) -> None:
         """The ACK of our 2xx never came."""
@@ -190,7 +205,10 @@ class ActiveCall(TimerOwner):
         status = response.status
         if status < 200:
             body = self._permitted(response.body) or b""
-            self.handle(Progressed(status, self.parties.as_ours(body, self.caller)))
+            if body and self.anchor is not None:
+                self._pass_from_callee(self.anchor, leg, body, partial(self._progressed, leg, status))
+            else:
+                self.handle(Progressed(status, self.parties.as_ours(body, self.caller)))
         elif status < 300:
             self._callee_answered(leg, response)
         else:
@@ -199,6 +217,20 @@ class ActiveCall(TimerOwner):
             elif status == 503 and self._servers is not None:
                 self._servers.refused(response)
             self._branch_failed(leg, status, q850_cause(response.headers))
+
+    def _pass_from_callee(
+        self, anchor: Anchor, leg: CalleeLeg, body: bytes, done: Callable[[bytes | MediaError], None]
+    ) -> None:
+        """Lead a callee's description through the engine: an answer, or the offer where the INVITE has none."""
+        if self._offer:
+            anchor.answer(self.caller, leg, body, done)
+        else:
+            anchor.offer(leg, self.caller, body, done)
+
+    def _progressed(self, leg: CalleeLeg, status: int, result: bytes | MediaError) -> None:
+        if leg in self._branches.legs:
+            body = b"" if isinstance(result, MediaError) else result  # it rings all the same
+            self.handle(Progressed(status, self.parties.as_ours(body, self.caller)))
 
     def _branch_failed(self, leg: CalleeLeg, status: int, cause: int | None, code: str = "") -> None:
         whole = self._branches.fail(leg, status, cause, code)
@@ -230,7 +262,28 @@ class ActiveCall(TimerOwner):
         self._branches.win(leg)
         if self._servers is not None and not self._redirections.is_sent_on:
             self._servers.answered()
-        self._answered_by(leg, response, body)
+        if self.anchor is None:
+            self._answered_by(leg, response, body)
+            return
+        self.early_dialog_begun(leg)  # it may hang up meanwhile
+        # One that came while it rang is passed again: it may have been silent for long, or another leg's is newer.
+        asked = body or self.anchor.last_answer(leg)
+        if asked:
+            done = partial(self._answer_passed, leg, response, has_session=bool(body))
+            self._pass_from_callee(self.anchor, leg, asked, done)
+        else:
+            self._answered_by(leg, response, body)
+
+    def _answer_passed(
+        self, leg: CalleeLeg, response: Response, result: bytes | MediaError, *, has_session: bool
+    ) -> None:
+        if leg not in self._branches.legs:
+            return
+        if isinstance(result, MediaError):
+            leg.refuse_answer(47, code_of(result))
+            self._branch_failed(leg, 0, None, code_of(result))
+        else:
+            self._answered_by(leg, response, result if has_session else b"")
 
     def _answered_by(self, leg: CalleeLeg, response: Response, body: bytes) -> None:
         self.parties.callee = leg
@@ -239,7 +292,8 @@ class ActiveCall(TimerOwner):
         flow = leg.transaction.flow if leg.transaction is not None else leg.flow  # a large INVITE may have gone by TCP
         self.record.b_call_id, self.record.b_transport = leg.dialog.call_id, flow.transport
         self.record.b_address = join_host_port(leg.flow.host, leg.flow.port)
-        self._sessions.begin_as_uac(leg, response, self.parties.as_ours(self._offer, leg))
+        offer = self._offer if self.anchor is None else self.anchor.offered_by(self.caller)
+        self._sessions.begin_as_uac(leg, response, self.parties.as_ours(offer, leg))
         self.record.codec_used = next(iter(audio_codecs(body)), "")
         self.record.b_user_agent = response.headers.first("server") or response.headers.first("user-agent")
         self.handle(Answered(self.parties.as_ours(body, self.caller)))
@@ -273,6 +327,8 @@ class ActiveCall(TimerOwner):
         if self.call.state < State.ANSWERED:
             if leg is self.caller:
                 self.cancelled()  # a BYE in an early dialog is as good (RFC 3261 §15)
+            elif isinstance(leg, CalleeLeg) and leg.is_answered and leg in self._branches.legs:
+                self._branch_failed(leg, 480, cause)  # its answer still waits for the media engine
         elif self._transfer is not None and leg is self._transfer.transferor:
             self._transfer.transferor_left()  # the other side waits for the new connection
         else:
@@ -333,11 +389,27 @@ class ActiveCall(TimerOwner):
                 return True
         return False
 
-    def describe(self, body: bytes, towards: Leg, *, is_offer: bool) -> bytes | None:
-        """A session description within the dialog as a leg's peer should see it."""
+    def describe(self, body: bytes, towards: Leg, done: Described, *, is_offer: bool) -> None:
+        """Tell how a leg's peer should see a session description within the dialog."""
+        speaker = self.parties.opposite(towards) if self.anchor is not None else None
+        self._describe(body, towards, done, self.anchor, speaker, is_offer=is_offer)
+
+    def _describe(
+        self, body: bytes, towards: Leg, done: Described, anchor: Anchor | None, speaker: Leg | None, *, is_offer: bool
+    ) -> None:
         self.parties.heard_from(body, towards)
         permitted = filter_codecs(body, self._attempt.codecs, reorder=is_offer)
-        return None if permitted is None else self.parties.as_ours(permitted, towards)
+        if permitted is None:
+            done(488)
+        elif anchor is None or speaker is None:
+            done(self.parties.as_ours(permitted, towards))
+        elif is_offer:
+            anchor.offer(speaker, towards, permitted, partial(self._described, towards, done))
+        else:
+            anchor.answer(towards, speaker, permitted, partial(self._described, towards, done))
+
+    def _described(self, towards: Leg, done: Described, result: bytes | MediaError) -> None:
+        done(status_of(result) if isinstance(result, MediaError) else self.parties.as_ours(result, towards))
 
     def exchanged(self, exchange: Exchange, body: bytes) -> dict[str, str]:
         """The session goes on as the two sides have agreed."""
@@ -414,9 +486,26 @@ class ActiveCall(TimerOwner):
             return decision.account if decision.kind != "incoming" else None
         return decision.account if self._attempt.kind in ("user", "device") else None
 
-    def offer_of(self, speaker: Leg, towards: Leg) -> bytes:
-        """The session of a side, not on hold, as the peer of a new leg should see it."""
-        return self.parties.as_ours(resume(self.parties.said(self.parties.side_of(speaker))), towards)
+    def offer_of(self, transfer: Transfer, done: Described) -> None:
+        """Tell how the peer of a new leg should see the session of the transferee, not on hold."""
+        speaker, towards = transfer.transferee, transfer.leg
+        offer = resume(self.parties.said(self.parties.side_of(speaker)))
+        if not offer:
+            done(488)  # nobody knows what the transferee speaks
+        elif self.anchor is None:
+            done(self.parties.as_ours(offer, towards))
+        else:
+            # A call of the engine has two sides: the new connection is another one.
+            transfer.anchor = self._driver.new_anchor(self._next_media())
+            if transfer.anchor is None:
+                done(503)
+            else:
+                transfer.anchor.offer(speaker, towards, offer, partial(self._described, towards, done))
+
+    def _next_media(self) -> str:
+        """Name of the engine's next call for this one."""
+        name, _, number = self.anchor.name.partition(".") if self.anchor is not None else (self.call_id, "", "")
+        return f"{name}.{int(number or 0) + 1}"
 
     def leg_added(self, leg: CalleeLeg) -> None:
         """A new connection has its dialog."""
@@ -426,10 +515,18 @@ class ActiveCall(TimerOwner):
         """A dialog is over before the call is."""
         self._driver.remove_dialog(leg)
 
-    def prepare_session(self, body: bytes, towards: Leg) -> bytes | None:
-        """The session of a new connection as a leg's peer should see it: later than all that it has seen before."""
+    def prepare_session(self, transfer: Transfer, body: bytes, done: Described) -> None:
+        """Tell how the transferee should see the new connection's session: later than all that it has seen before."""
+        towards, anchor = transfer.transferee, transfer.anchor
         self.parties.begin_anew(body, towards)
-        return self.describe(body, towards, is_offer=True)
+        self.parties.heard_from(body, towards)
+        permitted = filter_codecs(body, self._attempt.codecs)
+        if permitted is None:
+            done(488)
+        elif anchor is None:
+            done(self.parties.as_ours(permitted, towards))
+        else:
+            anchor.answer(towards, transfer.leg, permitted, partial(self._described, towards, done))
 
     def transferred(self, transfer: Transfer, response: Response) -> None:
         """The transferee talks with the new leg from now on."""
@@ -438,14 +535,25 @@ class ActiveCall(TimerOwner):
         self._transfer = None
         self.parties.replace(side, transfer.leg)
         transfer.leg.user = self
+        if self.anchor is not None and transfer.anchor is not None:
+            self.anchor.end(self._driver.media_reported)
+            self.anchor, transfer.anchor = transfer.anchor, None
         offered, answer = self.parties.said(self.parties.side_of(transfer.transferee)), response.body
         self.parties.heard_from(answer, transfer.leg)
         self._driver.ladders.join(self.call_id, transfer.leg.key[0])
-        self._recording.note_dialogs(self._dialog_records())
+        self._recording.note_dialogs(self._dialog_records(), self._media_names())
         if not is_same_media(offered, answer):
-            body = self.describe(answer, transfer.leg, is_offer=True)
-            if body is not None:
-                ReInvite(transfer.leg, body, _whatever).send()
+            self.describe(answer, transfer.leg, partial(self._renew_session, transfer.leg), is_offer=True)
+
+    def _renew_session(self, leg: CalleeLeg, session: bytes | int) -> None:
+        """Tell whoever a side is connected with now how that describes its session."""
+        if not isinstance(session, int):
+            ReInvite(leg, session, partial(self._session_renewed, leg)).send()
+
+    def _session_renewed(self, leg: CalleeLeg, status: int, response: Response | None) -> None:
+        speaker = self.parties.opposite(leg)
+        if self.anchor is not None and speaker is not None and response is not None and response.body and status < 300:
+            self.anchor.answer(speaker, leg, response.body, _whatever)
 
     def transfer_failed(self, transfer: Transfer) -> None:
         """All is as it was, but that the transferor may have left."""
@@ -490,7 +598,18 @@ class ActiveCall(TimerOwner):
         if offer is None:
             self.handle(AttemptFailed(0, None, "CODEC_NOT_ALLOWED"))
             return
-        ReInvite(leg, self.parties.as_ours(offer, leg), self._custody_answered).send()
+        if self.anchor is None or not offer:
+            self._offer_custody(leg, offer)
+        else:
+            self.anchor.offer(self.caller, leg, offer, partial(self._offer_custody, leg))
+
+    def _offer_custody(self, leg: CalleeLeg, offer: bytes | MediaError) -> None:
+        if self._custody is not leg:
+            return  # the call is over
+        if isinstance(offer, MediaError):
+            self.handle(AttemptFailed(0, None, code_of(offer)))
+        else:
+            ReInvite(leg, self.parties.as_ours(offer, leg), self._custody_answered).send()
 
     def _custody_answered(self, status: int, response: Response | None) -> None:
         leg = self._custody
@@ -499,6 +618,16 @@ class ActiveCall(TimerOwner):
         body = self._permitted(response.body) if response is not None and status < 300 else None
         if response is None or body is None:
             self.handle(AttemptFailed(status if status >= 300 else 0, None, "CODEC_NOT_ALLOWED"))
+        elif self.anchor is None or not body:
+            self._custody_described(leg, response, body)
+        else:
+            self._pass_from_callee(self.anchor, leg, body, partial(self._custody_described, leg, response))
+
+    def _custody_described(self, leg: CalleeLeg, response: Response, body: bytes | MediaError) -> None:
+        if self._custody is not leg:
+            return
+        if isinstance(body, MediaError):
+            self.handle(AttemptFailed(0, None, code_of(body)))
             return
         self._custody = None
         self._answered_by(leg, response, body)
@@ -578,8 +707,48 @@ class ActiveCall(TimerOwner):
             leg.gateway_id = gateway.id
             self._branches.add(leg)
         self.parties.callee = legs[0]
-        for leg, place in zip(legs, places, strict=True):
-            self._invite(leg, place, attempt, offer)
+        if self.anchor is None and attempt.contacts and driver.anchors_nat:
+            self._anchor_hidden(places)
+        self._invite_all(list(zip(legs, places, strict=True)), attempt, offer)
+
+    def _anchor_hidden(self, places: list[Contact]) -> None:
+        """Let media go through an engine where it would not find a telephone behind NAT."""
+        if any(place.flow.is_behind_nat for place in places) and self._driver.has_media:
+            self.anchor = self._driver.new_anchor(self.call_id)
+
+    def _invite_all(self, calls: list[tuple[CalleeLeg, Contact]], attempt: Attempt, offer: bytes) -> None:
+        """Call the places of an attempt, with one offer for all."""
+        if self.anchor is None:
+            for leg, place in calls:
+                self._invite(leg, place, attempt, offer)
+        elif offer:
+            self.anchor.offer(self.caller, calls[0][0], offer, partial(self._offer_passed, calls, attempt, offer))
+        else:
+            self._renew_anchor()
+            self._offer_passed(calls, attempt, offer, offer)
+
+    def _renew_anchor(self) -> None:
+        """Whoever was called before has made an offer, and has gone: the next one's is the first again."""
+        if self.anchor is not None and self.anchor.is_begun:
+            self.anchor.end()
+            self.anchor = self._driver.new_anchor(self._next_media())
+
+    def _offer_passed(
+        self, calls: list[tuple[CalleeLeg, Contact]], attempt: Attempt, offer: bytes, result: bytes | MediaError
+    ) -> None:
+        left = [(leg, place) for leg, place in calls if leg in self._branches.legs]
+        if not left:
+            return  # given up meanwhile
+        if isinstance(result, MediaError):
+            if self.anchor is None or self.decision.must_be_anchored:
+                self._branches.abandon()
+                self.handle(AttemptFailed(0, None, code_of(result)))
+                return
+            # Nobody has asked for it: such a call goes from end to end rather than not at all.
+            self.anchor.end()
+            self.anchor, result = None, offer
+        for leg, place in left:
+            self._invite(leg, place, attempt, result)
 
     def _begin_early_dialog(self) -> None:
         """Somebody else is called: what was said to the one before leads to nothing."""
@@ -603,7 +772,7 @@ class ActiveCall(TimerOwner):
             leg.gateway_id = attempt.gateway.id
         self.record.sip_code = 0
         self._branches.add(leg)
-        self._invite(leg, place, attempt, offer)
+        self._invite_all([(leg, place)], attempt, offer)
 
     def _next_place(self, attempt: Attempt) -> Contact | None:
         """What follows a place that has failed; those that cannot be reached are passed over."""
@@ -734,18 +903,22 @@ class ActiveCall(TimerOwner):
         self._recording.ringing()
 
     def _record_answer(self, _: do.RecordAnswer) -> None:
-        self._recording.answered(self._dialog_records(), self._attempt)
+        self._recording.answered(self._dialog_records(), self._attempt, self._media_names())
 
     def answered_line(self) -> dict[str, Any]:
         """The journal line that lets a successor of this process end the call."""
-        return self._recording.answered_line(self._dialog_records(), self._attempt)
+        return self._recording.answered_line(self._dialog_records(), self._attempt, self._media_names())
+
+    def _media_names(self) -> list[str]:
+        """What engines know the call by."""
+        return [] if self.anchor is None else [self.anchor.name]
 
     def targets_refreshed(self) -> None:
         """A peer has said where it is; the journal has to know that when it is somewhere else than before."""
         if self.call.state == State.ANSWERED and self._targets != [
             dialog.remote_target for dialog in self.parties.dialogs
         ]:
-            self._recording.note_dialogs(self._dialog_records())
+            self._recording.note_dialogs(self._dialog_records(), self._media_names())
 
     def _dialog_records(self) -> list[dict[str, Any]]:
         dialogs = self.parties.dialogs
@@ -766,6 +939,8 @@ class ActiveCall(TimerOwner):
         if self._transfer is not None:
             self._transfer.abandon()
             self._transfer = None
+        if self.anchor is not None:
+            self.anchor.end(self._driver.media_reported)
         self._driver.forget(self)
         # Late messages find the legs through their transactions; the call itself is freed at once.
         self.caller.outlive_call(self._driver.remove_dialog)
@@ -824,5 +999,5 @@ _EFFECTS: Final[Mapping[type, Callable[[ActiveCall, Any], None]]] = {
 }
 
 
-def _whatever(_: int, __: Response | None) -> None:
+def _whatever(_: object) -> None:
     """What comes of it changes nothing."""

@@ -242,6 +242,9 @@ class CalleeLeg(Leg):
         """Give up: CANCEL, once a provisional answer has come (§9.1); what comes all the same is ended."""
         if self.is_abandoned or self.transaction is None:
             return
+        if self.is_answered:
+            self.refuse_answer(16, "")  # its 2xx still waits for the media engine
+            return
         self.is_abandoned = True
         if self.transaction.state == 0:
             self.endpoint.transactions.stop_repeating(self.transaction)

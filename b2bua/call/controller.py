@@ -231,6 +231,8 @@ class Call:
     def _attempt_failed(self, event: AttemptFailed) -> list[Effect]:
         name = f"gateway {self._gateway.name}"
         if event.status == 0:
+            if event.code == "NO_MEDIA":
+                return self._give_up_attempt(refusal(event.code, "media engine"), goes_on=False)  # whoever is called
             return self._give_up_attempt(refusal(event.code, name), goes_on=True)
         disposition = carrier_failure(event.status, event.cause, name)
         goes_on = self._plan.any_failover or tries_next(event.status, event.cause, self._failover_codes)

@@ -14,12 +14,13 @@ import structlog
 from b2bua.ban.scanners import is_scanner
 from b2bua.ban.service import BanService
 from b2bua.call.active import ActiveCall
+from b2bua.call.anchor import Anchor, is_hidden
 from b2bua.call.authentication import Authenticator
 from b2bua.call.callee_leg import CalleeLeg
 from b2bua.call.caller_leg import CallerLeg
 from b2bua.call.carrier_registration import CarrierRegistrations, dialled_number
 from b2bua.call.client_request import ClientRequest
-from b2bua.call.controller import FundsRules
+from b2bua.call.controller import FundsRules, State
 from b2bua.call.disposition import refusal
 from b2bua.call.events import Event, HangupOrdered, Invited
 from b2bua.call.exchange import METHODS as EXCHANGED
@@ -70,7 +71,10 @@ from b2bua.transport.endpoint import Endpoint, EndpointUser, new_token
 from cdr.journal import JournalWriter
 from cdr.record import AttemptRecord
 from conf.settings import Settings
-from media.sdp import audio_codecs
+from media.client import MediaClient
+from media.engine_address import OWN
+from media.report import CallReport
+from media.sdp import audio_codecs, connection_address
 from rating.errors import MissingExchangeRate
 from rating.tariff import ONE
 
@@ -133,12 +137,18 @@ class CallDriver(EndpointUser):
         self._proxies = frozenset(settings.sip.trusted_proxies)
         self._ends_suspended = settings.call.ends_suspended
         self.refusals = RefusalCounter(settings.call.refusal_rows, self.write_refusal)
-        self.has_media = False
-        """Whether an engine is there that can carry audio: none, so far."""
+        self.media: MediaClient | None = None
+        """The way to media engines; None: there are none."""
+        self._media = settings.media
         self.counts: Counter[str] = Counter()
         """Attempts by the code of their record, and calls received, since the start."""
 
     # Conditions
+
+    @property
+    def has_media(self) -> bool:
+        """Whether an engine is there that can carry audio."""
+        return self.media is not None and self.media.is_up
 
     def is_down(self, gateway: Gateway) -> bool:
         """Whether a gateway is known not to answer."""
@@ -398,6 +408,8 @@ class CallDriver(EndpointUser):
         if FORWARD_HEADER in request.headers:
             value = request.headers[FORWARD_HEADER][0]
             facts.forwarded_by = self.signer.account_of(value, facts.destination, time.time())
+        if self.anchors_nat:
+            facts.is_behind_nat = _is_behind_nat(request, flow)
         return facts
 
     def _source_address(self, request: Request, flow: Flow) -> str:
@@ -570,6 +582,42 @@ class CallDriver(EndpointUser):
                 contacts.append(Contact(binding.request_uri, flow, binding.path))
         return contacts
 
+    # Media
+
+    @property
+    def anchors_nat(self) -> bool:
+        """Whether media that would not find its way goes through an engine."""
+        return self.media is not None and self._media.anchor_nat
+
+    def new_anchor(self, name: str) -> Anchor | None:
+        """Let media of a call go through an engine; None: there is none.
+
+        Args:
+            name: That the engine knows it by: the call's id, with a point and a number where it is not its first.
+        """
+        if self.media is None:
+            return None
+        # An engine of ours that was told no addresses has those that signalling has.
+        knows_us = self._media.engines == (OWN,) and not self._media.interfaces
+        return Anchor(self.media, self.endpoint, name, knows_us=knows_us)
+
+    def media_timed_out(self, name: str) -> None:
+        """An engine has heard nothing of a call for long, or knows it no more."""
+        call = self.calls.get(name.partition(".")[0])
+        if (
+            call is not None
+            and call.anchor is not None
+            and call.anchor.name == name
+            and call.call.state == State.ANSWERED
+        ):
+            call.handle(HangupOrdered("MEDIA_TIMEOUT"))
+            self.endpoint.end_of_turn()
+
+    def media_reported(self, anchor: Anchor, report: CallReport) -> None:
+        """An engine has told the last figures of a call."""
+
+    # Dialogs
+
     @property
     def dialogs(self) -> int:
         """Dialogs in which requests of peers find a leg."""
@@ -656,6 +704,17 @@ def _privacy(request: Request) -> str:
     """What the caller wants hidden of itself (RFC 3323 §4.2); empty: nothing."""
     wanted = request.headers.first("privacy").lower().replace(" ", "")
     return wanted if {"id", "user", "header"} & set(wanted.split(";")) else ""
+
+
+def _is_behind_nat(request: Request, flow: Flow) -> bool:
+    """Whether Via, Contact or the session names an address of a network that we do not see (docs/behaviour.md §5)."""
+    source = flow.host
+    if is_hidden(request.via.host, source) or is_hidden(connection_address(request.body), source):
+        return True
+    try:
+        return is_hidden(Address.parse(request.headers.first("contact")).uri.host, source)
+    except ParseError:
+        return False
 
 
 def _asserted_number(request: Request) -> str:

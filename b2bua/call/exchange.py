@@ -5,8 +5,9 @@ this one. Bodies pass, session descriptions as `Passage.describe` makes them; he
 (RFC 3261 §14, RFC 3311, RFC 6086, RFC 3428). One offer is under way at a time (RFC 3264 §4, RFC 6141 §3).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import IntEnum
+from functools import partial
 from typing import Final, Protocol
 
 from b2bua.call.client_request import repeated
@@ -23,6 +24,9 @@ METHODS: Final = frozenset({"INVITE", "UPDATE", "INFO", "MESSAGE"})
 
 OFFERING: Final = frozenset({"INVITE", "UPDATE"})
 """What may change the session."""
+
+Described = Callable[[bytes | int], None]
+"""Takes a session description as a peer should see it, or the status that refuses it."""
 
 _PASSED_ON: Final = (
     "content-type",
@@ -57,8 +61,8 @@ class ExchangeTimer(IntEnum):
 class Passage(Protocol):
     """The call that an exchange is of."""
 
-    def describe(self, body: bytes, towards: Leg, *, is_offer: bool) -> bytes | None:
-        """A session description as a leg's peer should see it; None: nothing in it is permitted."""
+    def describe(self, body: bytes, towards: Leg, done: Described, *, is_offer: bool) -> None:
+        """Tell how a leg's peer should see a session description: at once, or when an engine has answered."""
 
     def exchanged(self, exchange: "Exchange", body: bytes) -> dict[str, str]:
         """The other side has agreed, with this session; returns headers for the answer that is passed on."""
@@ -95,6 +99,7 @@ class Exchange(TimerOwner):
         "_interval",
         "_is_cancel_sent",
         "_is_cancelled",
+        "_is_described",
         "_is_offered",
         "_sent",
         "_timer",
@@ -125,6 +130,8 @@ class Exchange(TimerOwner):
         self._tries = Tries()
         self._cseq = 0
         self._is_cancelled = self._is_cancel_sent = False
+        self._is_described = True
+        """Whether no session description of it is with an engine."""
         self._is_offered = bool(request.body)
         transaction.user = self
 
@@ -138,15 +145,22 @@ class Exchange(TimerOwner):
     def begin(self) -> None:
         """Carry the request on; the call is told when nothing more will come of it."""
         far = self.far
-        dialog = far.dialog
-        assert dialog is not None
         if self.is_offering and self.request.body and not _is_session(self.request):
             self._answer(415, extra={"accept": SDP})
             self._end()
             return
-        body = self._described(self.request, far, is_offer=True)
-        if body is None:
-            self._answer(488)
+        self._describe(self.request, far, self._pass_on, is_offer=True)
+
+    def _pass_on(self, body: bytes | int) -> None:
+        far = self.far
+        dialog = far.dialog
+        assert dialog is not None
+        if self.transaction.is_answered:
+            return  # abandoned meanwhile
+        if self._is_cancelled:
+            body = 487
+        if isinstance(body, int):
+            self._answer(body)
             self._end()
             return
         request = dialog.request(self.method, body)
@@ -180,10 +194,17 @@ class Exchange(TimerOwner):
         self._send(repeated(self._sent, self._cseq))
         return True
 
-    def _described(self, message: Request | Response, towards: Leg, *, is_offer: bool) -> bytes | None:
+    def _describe(self, message: Request | Response, towards: Leg, then: Described, *, is_offer: bool) -> None:
         if not message.body or not _is_session(message):
-            return message.body
-        return self.call.describe(message.body, towards, is_offer=is_offer)
+            then(message.body)
+            return
+
+        def described(session: bytes | int) -> None:
+            self._is_described = True
+            then(session)
+
+        self._is_described = False
+        self.call.describe(message.body, towards, described, is_offer=is_offer)
 
     def _copy_headers(self, source: Request | Response, target: dict[str, list[str]]) -> None:
         for name in _PASSED_ON:
@@ -199,6 +220,8 @@ class Exchange(TimerOwner):
             if self._is_cancelled:
                 self._send_cancel()
             return
+        if not self._is_described:
+            return  # a repeated 2xx: the first one is with an engine
         if self._ack_flow is not None and 200 <= status < 300:
             self.far.endpoint.transactions.send_again(self._ack, self._ack_flow)
         elif self.transaction.is_answered:
@@ -214,14 +237,21 @@ class Exchange(TimerOwner):
         assert dialog is not None
         if self.is_offering:
             dialog.refresh_target(response)
-        body = self._described(response, self.near, is_offer=not self._is_offered)
-        if self.method == "INVITE" and (self._is_offered or body is None):
+        self._stop_timer()
+        if self.method == "INVITE" and self._is_offered:
             self._acknowledge(b"")
-        if body is None:
-            # The other side speaks by now what may not be spoken.
-            self._answer(488)
+        self._describe(response, self.near, partial(self._agreed, response), is_offer=not self._is_offered)
+
+    def _agreed(self, response: Response, body: bytes | int) -> None:
+        if self.transaction.is_answered:
+            return  # abandoned meanwhile
+        if isinstance(body, int):
+            if self.method == "INVITE" and not self._is_offered:
+                self._acknowledge(b"")
+            # The other side speaks by now what may not be spoken, or what nobody hears.
+            self._answer(body)
             self._end()
-            self.call.dialog_is_gone(self.far, "CODEC_NOT_ALLOWED")
+            self.call.dialog_is_gone(self.far, "CODEC_NOT_ALLOWED" if body == 488 else "NO_MEDIA")
             return
         if self.is_offering:
             assert self.near.dialog is not None
@@ -289,10 +319,17 @@ class Exchange(TimerOwner):
         self._interval = 0.0
         self._stop_timer()
         self.transaction.sent = b""
-        if not self._ack:
-            body = self._described(request, self.far, is_offer=False) or b""
-            self._acknowledge(body)
-            self.call.answered(body)
+        if self._ack:
+            self._end()
+        else:
+            self._describe(request, self.far, self._acknowledged, is_offer=False)
+
+    def _acknowledged(self, body: bytes | int) -> None:
+        if self._ack:
+            return  # abandoned meanwhile
+        session = b"" if isinstance(body, int) else body
+        self._acknowledge(session)
+        self.call.answered(session)
         self._end()
 
     def _acknowledge(self, body: bytes) -> None:
@@ -311,10 +348,10 @@ class Exchange(TimerOwner):
     def cancelled(self) -> None:
         """The near side takes its INVITE back (§9.1); the other side's answer follows."""
         client = self._client
-        if client is None or client.request is None or self.transaction.is_answered:
+        if self.transaction.is_answered or (client is not None and client.request is None):
             return
         self._is_cancelled = True
-        if client.state != 0:
+        if client is not None and client.state != 0:
             self._send_cancel()
 
     def _send_cancel(self) -> None:
@@ -325,7 +362,7 @@ class Exchange(TimerOwner):
     def abandon(self) -> None:
         """The call is over: whoever still waits is told so (§15.1.2)."""
         self._stop_timer()
-        if self._interval and not self._ack:
+        if (self._interval or (not self._is_described and self._cseq and self.method == "INVITE")) and not self._ack:
             self._acknowledge(b"")
         self._interval = 0.0
         self._answer(487 if self.method == "INVITE" else 481)

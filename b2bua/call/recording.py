@@ -49,21 +49,23 @@ class Recording:
         record.ringing_at = time.time()
         record.post_dial_delay = round(record.ringing_at - record.received_at, 3)
 
-    def answered(self, dialogs: list[dict[str, Any]], attempt: Attempt) -> None:
+    def answered(self, dialogs: list[dict[str, Any]], attempt: Attempt, media: list[str]) -> None:
         """It is answered: the journal gets what lets a successor of this process end the call."""
         record = self.record
         record.answered_at = time.time()
         if record.post_dial_delay is None:
             record.post_dial_delay = round(record.answered_at - record.received_at, 3)
-        record.sip_code, record.code, record.media_mode, record.is_last = 200, "ANSWERED", "bypass", True
-        self._driver.journal.append(self.answered_line(dialogs, attempt))
+        record.sip_code, record.code, record.is_last = 200, "ANSWERED", True
+        record.media_mode = "anchored" if media else "bypass"
+        self._driver.journal.append(self.answered_line(dialogs, attempt, media))
 
-    def answered_line(self, dialogs: list[dict[str, Any]], attempt: Attempt) -> dict[str, Any]:
+    def answered_line(self, dialogs: list[dict[str, Any]], attempt: Attempt, media: list[str]) -> dict[str, Any]:
         """The journal line of a call that is up.
 
         Args:
             dialogs: The caller's and the callee's.
             attempt: The one that was answered.
+            media: Names that engines know it by; none: its media goes from end to end.
         """
         return {
             "kind": "answered",
@@ -71,12 +73,13 @@ class Recording:
             "levels": [level.to_json() for level in self._charged(attempt)],
             "dialogs": dialogs,
             "deadline": self.deadline(attempt),
+            **({"media": media} if media else {}),
         }
 
-    def note_dialogs(self, dialogs: list[dict[str, Any]]) -> None:
-        """Let a successor of this process end the dialogs that an answered call has now."""
+    def note_dialogs(self, dialogs: list[dict[str, Any]], media: list[str]) -> None:
+        """Let a successor of this process end the dialogs that an answered call has now, and its calls of engines."""
         line = {"kind": "dialogs", "call_id": self.record.call_id, "attempt": self.record.attempt}
-        self._driver.journal.append({**line, "dialogs": dialogs})
+        self._driver.journal.append({**line, "dialogs": dialogs, **({"media": media} if media else {})})
 
     def failed(self, disposition: Disposition, *, is_last: bool, ended_by: str) -> None:
         """The attempt, or the call before any, has failed."""

@@ -16,6 +16,9 @@ from b2bua.sip.reason import format_reason
 from b2bua.transport.endpoint import Endpoint
 from cdr.journal import JournalWriter
 from cdr.record import AttemptRecord, Level, finish
+from media.client import MediaClient
+from media.errors import MediaError
+from media.report import CallReport
 
 log = structlog.get_logger()
 
@@ -36,12 +39,15 @@ def record_lost(journal: JournalWriter, lines: list[dict[str, Any]]) -> None:
     journal.flush(now)
 
 
-async def end_lost(endpoint: Endpoint, lines: list[dict[str, Any]]) -> None:
-    """Send BYE on both legs of calls that were up."""
+async def end_lost(endpoint: Endpoint, lines: list[dict[str, Any]], media: MediaClient | None = None) -> None:
+    """Send BYE on both legs of calls that were up, and let engines forget them."""
     for start in range(0, len(lines), _BATCH):
         for line in lines[start : start + _BATCH]:
             for data in line["dialogs"]:
                 _send_bye(endpoint, Dialog.from_record(data))
+            for name in line.get("media", ()):
+                if media is not None:
+                    media.delete(name, _whatever)
         endpoint.end_of_turn()
         await asyncio.sleep(0.02)
     if lines:
@@ -58,3 +64,7 @@ def _send_bye(endpoint: Endpoint, dialog: Dialog) -> None:
     bye = dialog.request("BYE")
     bye.headers["reason"] = [format_reason(41, "WORKER_LOST")]
     endpoint.transactions.send_request(bye, next_hop(endpoint, flow, bye), endpoint.now(), None)
+
+
+def _whatever(_: CallReport | MediaError) -> None:
+    """What it says of a call whose record is written changes nothing."""

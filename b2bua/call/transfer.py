@@ -9,6 +9,7 @@ then nothing has changed for anybody, and the transferor may leave or stay. `doc
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from b2bua.call.anchor import Anchor
 from b2bua.call.callee_leg import CalleeLeg
 from b2bua.call.client_request import ClientRequest
 from b2bua.call.leg import NOBODY, Leg, next_hop
@@ -108,10 +109,12 @@ class Transfer(TimerOwner):
     __slots__ = (
         "_call",
         "_has_rung",
+        "_is_connecting",
         "_join",
         "_refer_cseq",
         "_target",
         "_timer",
+        "anchor",
         "has_left",
         "leg",
         "transferee",
@@ -124,20 +127,22 @@ class Transfer(TimerOwner):
         self._call = call
         self._target = target
         self._refer_cseq = refer.cseq
-        self._has_rung = False
+        self._has_rung = self._is_connecting = False
         self._join: ReInvite | None = None
         self._timer: Timer[TimerOwner] | None = None
         self.transferor = transferor
         self.transferee = transferee
         self.leg: CalleeLeg
         """The new connection."""
+        self.anchor: Anchor | None = None
+        """What its session descriptions go through; None: its media goes from end to end."""
         self.has_left = False
         """Whether the transferor has hung up before it was over."""
 
     @property
     def is_joining(self) -> bool:
-        """Whether the transferee has been offered the new session, and has not answered yet."""
-        return self._join is not None
+        """Whether the transferee is being offered the new session, and has not answered yet."""
+        return self._is_connecting
 
     def begin(self, signature: dict[str, list[str]], caller: str, max_forwards: int) -> None:
         """Make the new call.
@@ -156,11 +161,14 @@ class Transfer(TimerOwner):
             headers[REPLACES] = [self._target.replaces]
         self._timer = endpoint.add_timer(LONGEST, self, 0)
         self._notify(100)
-        offer = self._call.offer_of(self.transferee, self.leg)
-        if not offer:
-            self._fail(488)  # nobody knows what the transferee speaks
-            return
-        self.leg.send_invite(f"{uri}{flow.parameter}", caller, f"<{uri}>", max_forwards, offer, headers)
+
+        def offered(session: bytes | int) -> None:
+            if isinstance(session, int):
+                self._fail(session)
+            else:
+                self.leg.send_invite(f"{uri}{flow.parameter}", caller, f"<{uri}>", max_forwards, session, headers)
+
+        self._call.offer_of(self, offered)
 
     # The new call
 
@@ -178,19 +186,27 @@ class Transfer(TimerOwner):
 
     def _answered(self, response: Response) -> None:
         self._stop()
-        session = self._call.prepare_session(response.body, self.transferee) if response.body else None
-        if session is None:
+        self._is_connecting = True
+        if response.body:
+            self.leg.send_ack(b"")
+            self._call.leg_added(self.leg)
+            self._call.prepare_session(self, response.body, self._offer_session)
+        else:
             self.leg.refuse_answer(65, "CODEC_NOT_ALLOWED")
             self._fail(488)
+
+    def _offer_session(self, session: bytes | int) -> None:
+        if isinstance(session, int):
+            self._drop_leg(*((65, "CODEC_NOT_ALLOWED") if session == 488 else (47, "NO_MEDIA")))
+            self._fail(session)
             return
-        self.leg.send_ack(b"")
-        self._call.leg_added(self.leg)
         self._join = ReInvite(self.transferee, session, self._joined, self._call.session_headers(self.transferee))
         self._join.send()
 
     def _joined(self, status: int, response: Response | None) -> None:
         """The transferee has been offered the new session."""
         self._join = None
+        self._is_connecting = False
         if response is None or status >= 300:
             self._drop_leg(41)
             self._fail(status)
@@ -213,13 +229,18 @@ class Transfer(TimerOwner):
 
     def _fail(self, status: int) -> None:
         self._stop()
+        self._end_anchor()
         self._notify(status)
         self._call.transfer_failed(self)
 
-    def _drop_leg(self, cause: int) -> None:
+    def _end_anchor(self) -> None:
+        if self.anchor is not None:
+            self.anchor.end()
+
+    def _drop_leg(self, cause: int, text: str = "") -> None:
         self.leg.user = NOBODY
         if self.leg.is_answered:
-            self.leg.send_bye(cause, "")
+            self.leg.send_bye(cause, text)
             self._call.leg_removed(self.leg)
         else:
             self.leg.abandon()
@@ -227,6 +248,7 @@ class Transfer(TimerOwner):
     def abandon(self) -> None:
         """The call is over."""
         self._stop()
+        self._end_anchor()
         if self._join is not None:
             self._join.abandon()
             self._join = None

@@ -286,6 +286,13 @@ def check_media(case: Case) -> str:
     """Audio that has to cross our machine can."""
     if case.account.with_media and not case.conditions.has_media:
         return case.refuse("NO_MEDIA", case.account.title)
+    return set_media(case)
+
+
+def set_media(case: Case) -> str:
+    """Audio crosses our machine where that is asked for, or ends would not find each other, if it can."""
+    if case.account.with_media or case.request.is_behind_nat:
+        case.decision.is_anchored = case.conditions.has_media
     return ""
 
 
@@ -450,7 +457,7 @@ _THEN: Final[Mapping[str, tuple[Check, ...]]] = {
         check_media,
         check_duration,
     ),
-    "emergency": (check_route, set_unlimited),
+    "emergency": (check_route, set_media, set_unlimited),
 }
 
 
@@ -487,6 +494,10 @@ def _prices(case: Case) -> str:
     )
 
 
+def _media(case: Case) -> str:
+    return "through us" if case.account.with_media or case.decision.is_anchored else "from end to end"
+
+
 _LOOKED_AT: Final[Mapping[Check, Callable[[Case], str]]] = {
     check_caller: _caller,
     check_device: _caller,
@@ -504,7 +515,8 @@ _LOOKED_AT: Final[Mapping[Check, Callable[[Case], str]]] = {
     check_did_destination: lambda case: ", ".join(attempt.gateway.name for attempt in case.decision.attempts),
     check_callee: lambda case: ", ".join(attempt.gateway.name for attempt in case.decision.attempts),
     check_loop: lambda case: f"Max-Forwards {case.request.max_forwards}",
-    check_media: lambda case: "through us" if case.account.with_media else "from end to end",
+    check_media: _media,
+    set_media: _media,
     check_duration: lambda case: f"{case.decision.max_duration} s",
     set_unlimited: lambda case: "never cut",
 }

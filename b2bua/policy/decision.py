@@ -45,13 +45,16 @@ class CallRequest:
     """Number of P-Asserted-Identity, which counts where the peer is trusted; empty: none."""
     forwarded_by: int | None = None
     """Account that this call is forwarded by, as we ourselves have signed it."""
+    is_behind_nat: bool = False
+    """Whether it names an address of a network that we do not see, where that matters for media."""
 
 
 class Conditions(Protocol):
     """What a decision asks of the present, beside the configuration."""
 
-    has_media: bool
-    """Whether an engine is there that can carry audio."""
+    @property
+    def has_media(self) -> bool:
+        """Whether an engine is there that can carry audio."""
 
     def is_down(self, gateway: Gateway) -> bool:
         """Whether a gateway is known not to answer."""
@@ -157,6 +160,13 @@ class Decision:
     """Whether an attempt that rings too long is followed by the next."""
     any_failover: bool = False
     """Whether whatever goes wrong is followed by the next attempt."""
+    is_anchored: bool = False
+    """Whether its media goes through an engine."""
+
+    @property
+    def must_be_anchored(self) -> bool:
+        """Whether it is refused where no engine carries it."""
+        return self.account is not None and self.account.with_media and self.kind != "emergency"
 
     @property
     def shares_load(self) -> bool:

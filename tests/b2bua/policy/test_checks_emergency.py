@@ -169,5 +169,7 @@ class TestEmergency:
     def test_trace_shows_the_checks_that_were_made(self, world: World) -> None:
         trace = Trace()
         world.decide(destination="112", trace=trace)
-        assert [step.check for step in trace.steps] == ["caller", "device", "accounts", "kind", "route", "unlimited"]
+        assert [step.check for step in trace.steps] == [
+            *("caller", "device", "accounts", "kind", "route", "media", "unlimited")
+        ]
         assert [step.looked_at for step in trace.steps][3:] == ["112: emergency", "route-7: 1 to try", "never cut"]
