@@ -123,7 +123,8 @@ class Anchoring:
 
     def carrier(self, number: int = 1, **how: Any) -> TalkingAnswerer:
         """A carrier at the address of one of the gateways."""
-        return self.answerer(CARRIERS[number - 1], **how)
+        carrier: TalkingAnswerer = self.answerer(CARRIERS[number - 1], **how)
+        return carrier
 
     def answerer(self, host: str, kind: type[TalkingAnswerer] = TalkingAnswerer, **how: Any) -> Any:
         """Somebody who is called at an address."""

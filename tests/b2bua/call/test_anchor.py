@@ -82,7 +82,7 @@ class TestCall:
     @on_loop
     async def test_early_sound_is_heard(self, make_anchoring: MakeAnchoring) -> None:
         media = make_anchoring()
-        carrier: Early = media.answerer(CARRIERS[0], Early, answers=False, rings=False)  # type: ignore[type-var]
+        carrier: Early = media.answerer(CARRIERS[0], Early, answers=False, rings=False)
         media.rig.dial()
         media.caller.end.learn(media.rig.wire.responses(183, SWITCH, CALLER)[0].body)
         carrier.end.learn(carrier.invites[0].body)
@@ -114,7 +114,7 @@ class TestCall:
     @on_loop
     async def test_next_gateway_finds_the_callers_ports_as_they_were(self, make_anchoring: MakeAnchoring) -> None:
         media = make_anchoring()
-        first: Early = media.answerer(CARRIERS[0], Early, answers=False, rings=False)  # type: ignore[type-var]
+        first: Early = media.answerer(CARRIERS[0], Early, answers=False, rings=False)
         second = media.carrier(2)
         media.rig.dial()
         first.leg.send_failure(503, 41, "", {})  # type: ignore[union-attr]
@@ -206,6 +206,7 @@ class TestWaiting:
         elif how == "timer":
             media.rig.wire.advance(20.5)
         else:
+            assert carrier.leg is not None
             Leg.send_bye(carrier.leg, 16, "")  # impatient: it does not wait for the ACK
             carrier.endpoint.end_of_turn()
             media.rig.wire.settle()
@@ -350,7 +351,7 @@ class TestSilence:
     @on_loop
     async def test_call_that_still_rings_goes_on(self, make_anchoring: MakeAnchoring) -> None:
         media = make_anchoring(timeout=30.0)
-        carrier: Early = media.answerer(CARRIERS[0], Early, answers=False, rings=False)  # type: ignore[type-var]
+        carrier: Early = media.answerer(CARRIERS[0], Early, answers=False, rings=False)
         media.rig.dial()
         media.look(time.monotonic() + 31.0)
         carrier.answer()

@@ -307,7 +307,13 @@ class TestRefusals:
         self, world: World, with_media: bool, has_media: bool, code: str
     ) -> None:
         world.account.with_media = with_media
-        assert world.decide(conditions=Weather(has_media=has_media)).code == code
+        decision = world.decide(conditions=Weather(has_media=has_media))
+        assert (decision.code, decision.is_anchored) == (code, with_media and has_media)
+
+    @pytest.mark.parametrize("has_media", [True, False])
+    def test_audio_of_a_caller_behind_nat_crosses_us_when_it_can(self, world: World, has_media: bool) -> None:
+        decision = world.decide(is_behind_nat=True, conditions=Weather(has_media=has_media))
+        assert (decision.code, decision.is_anchored) == ("", has_media)
 
     def test_invite_counts_only_when_device_and_accounts_are_active(self, world: World) -> None:
         assert world.decide().counts_cps

@@ -76,8 +76,13 @@ class TestEmergency:
             max_forwards=0,
             conditions=Weather(has_media=False),
         )
-        assert (decision.code, decision.kind) == ("", "emergency")
+        assert (decision.code, decision.kind, decision.is_anchored) == ("", "emergency", False)
         assert [attempt.gateway.id for attempt in decision.attempts] == [51]
+
+    def test_audio_crosses_us_when_that_is_asked_for_and_can_be(self, world: World) -> None:
+        world.account.with_media = True
+        decision = world.decide(destination="112")
+        assert (decision.is_anchored, decision.must_be_anchored) == (True, False)
 
     @pytest.mark.parametrize("change", OBSTACLES.values(), ids=OBSTACLES)
     def test_other_calls_are_not_helped(self, world: World, change: Change) -> None:
@@ -169,7 +174,7 @@ class TestEmergency:
     def test_trace_shows_the_checks_that_were_made(self, world: World) -> None:
         trace = Trace()
         world.decide(destination="112", trace=trace)
-        assert [step.check for step in trace.steps] == [
-            *("caller", "device", "accounts", "kind", "route", "media", "unlimited")
-        ]
-        assert [step.looked_at for step in trace.steps][3:] == ["112: emergency", "route-7: 1 to try", "never cut"]
+        made = ["caller", "device", "accounts", "kind", "route", "media", "unlimited"]
+        assert [step.check for step in trace.steps] == made
+        looked_at = [step.looked_at for step in trace.steps]
+        assert looked_at[3:] == ["112: emergency", "route-7: 1 to try", "from end to end", "never cut"]
