@@ -10,6 +10,8 @@ cut short fails its check and is the end. Kinds of lines:
     {"kind": "dialogs", "call_id": …, "attempt": …, "dialogs": …}  these are its dialogs, and "media", from now on
     {"kind": "cdr", "record": …, "charges": …}                    an attempt has ended
     {"kind": "trace", "call_id": …, "received_at": …, "messages": …}  the SIP messages of a call that is over
+    {"kind": "media", "call_id": …, "attempt": …, "received_at": …,
+     "caller": …, "callee": …}                                    what an engine measured of such a call (`cdr.media`)
 
 `append` collects, `flush` writes what was collected with one write(2), and a thread syncs it to disk at most
 `sync_interval` later. The writer process follows (`read_lines`) and removes segments that it has committed.
@@ -115,7 +117,7 @@ def calls_up(directory: Path) -> list[dict[str, Any]]:
     if not numbers:
         return []
     for _, line in read_lines(segment_path(directory, numbers[-1]), 0, sys.maxsize):
-        if line["kind"] in ("segment", "trace"):
+        if line["kind"] in ("segment", "trace", "media"):
             continue
         if line["kind"] in ("funded", "dialogs"):
             call = up.get((line["call_id"], line["attempt"]))

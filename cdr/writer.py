@@ -19,6 +19,8 @@ import structlog
 
 from cdr.export import POSTING_LOCK, exported_up_to
 from cdr.journal import encode_line, is_locked, read_lines, segment_path, segments, waiting_bytes
+from cdr.media import UPDATE
+from cdr.media import to_arguments as to_media_arguments
 from cdr.record import COLUMNS, moment, to_row
 from cdr.retention import drop_old
 from cdr.trace import to_row as to_trace_row
@@ -99,6 +101,7 @@ class Batch:
     rows: list[list[Any]] = field(default_factory=list)
     charges: list[list[Any]] = field(default_factory=list)
     traces: list[tuple[Any, ...]] = field(default_factory=list)
+    media: list[tuple[Any, ...]] = field(default_factory=list)
     lines: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, line: dict[str, Any]) -> None:
@@ -107,6 +110,9 @@ class Batch:
             self._add_record(line)
         elif line["kind"] == "trace":
             self.traces.append(to_trace_row(line))
+            self.lines.append(line)
+        elif line["kind"] == "media":
+            self.media.append(to_media_arguments(line))
             self.lines.append(line)
 
     def _add_record(self, line: dict[str, Any]) -> None:
@@ -220,8 +226,13 @@ class JournalFollower:
             await self._post(connection, Batch(), segment, offset)
 
     def _keep(self, line: dict[str, Any], error: Exception) -> None:
-        if line["kind"] == "trace":
-            log.warning("messages of a call refused by the database", call_id=line["call_id"], error=str(error))
+        if line["kind"] != "cdr":
+            log.warning(
+                "what belongs to a record refused by the database",
+                what=line["kind"],
+                call_id=line["call_id"],
+                error=str(error),
+            )
             return
         path = self._directory / "refused.journal-lines"
         log.error("record refused by the database", call_id=line["record"]["call_id"], error=str(error), kept=str(path))
@@ -242,6 +253,8 @@ class JournalFollower:
                 await post_usage(connection, usages)
             if batch.traces:
                 await connection.executemany(_TRACE, batch.traces)
+            if batch.media:
+                await connection.executemany(UPDATE, batch.media)
             if segment is not None:
                 await connection.execute(
                     'INSERT INTO journal_position (worker, segment, "offset") VALUES ($1, $2, $3)'

@@ -536,7 +536,7 @@ class ActiveCall(TimerOwner):
         self.parties.replace(side, transfer.leg)
         transfer.leg.user = self
         if self.anchor is not None and transfer.anchor is not None:
-            self.anchor.end(self._driver.media_reported)
+            self.anchor.end()  # what is recorded is of the connection at the end
             self.anchor, transfer.anchor = transfer.anchor, None
         offered, answer = self.parties.said(self.parties.side_of(transfer.transferee)), response.body
         self.parties.heard_from(answer, transfer.leg)
@@ -940,7 +940,7 @@ class ActiveCall(TimerOwner):
             self._transfer.abandon()
             self._transfer = None
         if self.anchor is not None:
-            self.anchor.end(self._driver.media_reported)
+            self._end_anchor(self.anchor)
         self._driver.forget(self)
         # Late messages find the legs through their transactions; the call itself is freed at once.
         self.caller.outlive_call(self._driver.remove_dialog)
@@ -949,6 +949,15 @@ class ActiveCall(TimerOwner):
         if self._custody is not None:
             self._custody.send_bye(NORMAL_CLEARING, "")
             self._custody = None
+
+    def _end_anchor(self, anchor: Anchor) -> None:
+        legs = self.parties.on(Side.CALLER), self.parties.on(Side.CALLEE)
+        if self.record.answered_at is None or legs[0] is None or legs[1] is None:
+            anchor.end()
+            return
+        record = self.record
+        tags = anchor.tag_of(legs[0]), anchor.tag_of(legs[1])
+        anchor.end(partial(self._driver.media_reported, record.call_id, record.attempt, record.received_at, tags))
 
     def to_live(self) -> dict[str, Any]:
         """The call as the control interface shows it."""

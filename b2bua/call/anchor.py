@@ -16,6 +16,7 @@ import structlog
 from b2bua.call.leg import Leg
 from b2bua.sip.flow import Flow
 from b2bua.transport.endpoint import Endpoint, new_token
+from cdr.media import Figures
 from media.client import MediaClient
 from media.errors import MediaError, NoEngine
 from media.ng import Options
@@ -32,17 +33,17 @@ NO_MEDIA: Final = "NO_MEDIA"
 Done = Callable[[bytes | MediaError], None]
 """Takes the description as the other side is to see it, or why there is none."""
 
-Reported = Callable[["Anchor", CallReport], None]
+Reported = Callable[[CallReport], None]
 """Takes the last figures of a call."""
 
 _HIDDEN: Final = [
     ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
 ]
-"""Networks that no route leads to from outside (RFC 1918, RFC 6598, RFC 4193)."""
+"""Networks that no route leads to from outside: private, shared by a provider's customers, unique local."""
 
 
 def is_hidden(address: str, source: str) -> bool:
-    """Whether an address that a peer calls itself by is one of its own network, which we do not see (RFC 3581 §1)."""
+    """Whether an address that a peer calls itself by is one of its own network, which we do not see."""
     if not address or address == source:
         return False
     try:
@@ -52,6 +53,14 @@ def is_hidden(address: str, source: str) -> bool:
     if seen.is_loopback or named == seen:
         return False
     return any(named in network for network in _HIDDEN)
+
+
+def figures_of(report: CallReport, tag: str) -> Figures | None:
+    """What was measured of the sound of a side; None: it has none."""
+    for medium in report.sides.get(tag, ()):
+        if medium.kind == "audio":
+            return medium.packets, medium.lost, medium.jitter_ms, medium.mos
+    return None
 
 
 def code_of(error: MediaError) -> str:
@@ -234,7 +243,7 @@ class Anchor:
 
     def _ended(self, reported: Reported | None, result: CallReport | MediaError) -> None:
         if reported is not None and not isinstance(result, MediaError):
-            reported(self, result)
+            reported(result)
 
     def _delete_late(self) -> None:
         """An engine has taken the call up after it was told to forget it."""

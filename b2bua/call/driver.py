@@ -14,7 +14,7 @@ import structlog
 from b2bua.ban.scanners import is_scanner
 from b2bua.ban.service import BanService
 from b2bua.call.active import ActiveCall
-from b2bua.call.anchor import Anchor, is_hidden
+from b2bua.call.anchor import Anchor, figures_of, is_hidden
 from b2bua.call.authentication import Authenticator
 from b2bua.call.callee_leg import CalleeLeg
 from b2bua.call.caller_leg import CallerLeg
@@ -69,6 +69,7 @@ from b2bua.sip.uri import URI
 from b2bua.sip.via import Via
 from b2bua.transport.endpoint import Endpoint, EndpointUser, new_token
 from cdr.journal import JournalWriter
+from cdr.media import make_line
 from cdr.record import AttemptRecord
 from conf.settings import Settings
 from media.client import MediaClient
@@ -613,8 +614,21 @@ class CallDriver(EndpointUser):
             call.handle(HangupOrdered("MEDIA_TIMEOUT"))
             self.endpoint.end_of_turn()
 
-    def media_reported(self, anchor: Anchor, report: CallReport) -> None:
-        """An engine has told the last figures of a call."""
+    def media_reported(
+        self, call_id: str, attempt: int, received_at: float, tags: tuple[str, str], report: CallReport
+    ) -> None:
+        """An engine has told the last figures of a call, whose record is written.
+
+        Args:
+            call_id: Of the record.
+            attempt: Of the record.
+            received_at: Of the record.
+            tags: The caller's and the callee's side.
+            report: The figures.
+        """
+        caller, callee = (figures_of(report, tag) for tag in tags)
+        if (caller or callee) and self.journal.append_trace(make_line(call_id, attempt, received_at, caller, callee)):
+            self.endpoint.end_of_turn()
 
     # Dialogs
 

@@ -8,6 +8,7 @@ Version history (the number of the newest file):
     5  number rules, codec lists, loss guard, modes and windows of routes, DIDs, emergency numbers
     6  which rates and devices a change was of
     7  what carriers ask of SIP, forwarding of SIP users, the messages of calls
+    8  what media engines measured of a call
     9  fields of a customer, trial accounts, how payments came, who changed what
 """
 

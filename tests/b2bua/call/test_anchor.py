@@ -66,6 +66,10 @@ class TestCall:
         (record,) = rig.records()
         assert (record["code"], record["media_mode"], record["codec_used"]) == ("ANSWERED", "anchored", "PCMU")
         assert media.commands() == ["offer", "answer", "delete"]
+        *_, ended, figures = rig.lines()  # they come when all is said
+        assert [line["kind"] for line in (ended, figures)] == ["cdr", "media"]
+        assert [figures[name] for name in ("call_id", "attempt")] == [record["call_id"], 1]
+        assert [side[:2] for side in (figures["caller"], figures["callee"])] == [[4, 0], [4, 0]]
         media.assert_nothing_is_left()
 
     @on_loop

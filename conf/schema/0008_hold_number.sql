@@ -1,2 +1,0 @@
--- Taken by another change; its file replaces this one.
-SELECT 1;
