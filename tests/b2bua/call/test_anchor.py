@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from b2bua.call.anchor import WAITING_LIMIT, Anchor, is_hidden
+from b2bua.call.caller_leg import CallerLeg
 from b2bua.call.leg import Leg
 from b2bua.call.recovery import end_lost
 from cdr.journal import calls_up
@@ -241,11 +242,14 @@ class TestWaiting:
 
     @on_loop
     @pytest.mark.parametrize("leaves", ["caller", "callee"])
-    async def test_call_ends_while_an_answer_waits(self, make_anchoring: MakeAnchoring, leaves: str) -> None:
+    @pytest.mark.parametrize("offers", [True, False])
+    async def test_call_ends_while_an_answer_waits(
+        self, make_anchoring: MakeAnchoring, leaves: str, offers: bool
+    ) -> None:
         media = make_anchoring()
         carrier = connect(media)
         carrier.statuses["INVITE"] = 0
-        said = media.caller.reinvite()
+        said = media.caller.reinvite(None if offers else b"")
         media.is_slow = True
         carrier.reply(carrier.heard[0])
         media.rig.hang_up(media.caller if leaves == "caller" else carrier)
@@ -253,6 +257,28 @@ class TestWaiting:
         media.rig.wire.settle()
         assert said.status == 487
         assert carrier.heard[0].acks
+        media.assert_nothing_is_left()
+
+    @on_loop
+    async def test_offer_in_an_answer_is_asked_for_once_and_answered_by_the_ack(
+        self, make_anchoring: MakeAnchoring
+    ) -> None:
+        media = make_anchoring()
+        carrier = connect(media)
+        media.asked.clear()
+        media.is_slow = True
+        said = media.caller.say("INVITE", answer=media.caller.end.sdp(extra="a=sendonly\n"))
+        media.rig.wire.advance(2.0)  # the 2xx comes again and again meanwhile
+        media.is_slow = False
+        media.rig.wire.settle()
+        assert said.status == 200
+        assert place(said.response.body) == media.caller.end.target
+        ack = carrier.heard[0].acks[-1]
+        assert b"a=sendonly" in ack.body
+        assert place(ack.body) == carrier.end.target
+        assert media.commands() == ["offer", "answer"]
+        await media.talk(media.caller.end, carrier.end)
+        media.rig.hang_up(carrier)
         media.assert_nothing_is_left()
 
     @on_loop
@@ -353,13 +379,18 @@ class TestSilence:
         media.assert_nothing_is_left()
 
     @on_loop
-    async def test_call_that_still_rings_goes_on(self, make_anchoring: MakeAnchoring) -> None:
+    @pytest.mark.parametrize("repeats", [True, False])
+    async def test_call_that_still_rings_goes_on(self, make_anchoring: MakeAnchoring, repeats: bool) -> None:
         media = make_anchoring(timeout=30.0)
         carrier: Early = media.answerer(CARRIERS[0], Early, answers=False, rings=False)
         media.rig.dial()
         media.look(time.monotonic() + 31.0)
-        carrier.answer()
+        assert isinstance(carrier.leg, CallerLeg)
+        carrier.leg.answer(carrier.session if repeats else b"")
+        carrier.endpoint.end_of_turn()
+        media.rig.wire.settle()
         assert media.caller.is_answered.is_set()
+        assert bool(media.rig.wire.responses(200, SWITCH, CALLER)[0].body) is repeats
         media.look(time.monotonic() + 31.0)  # it is listened to again
         assert [record["reason"] for record in media.rig.records()] == ["MEDIA_TIMEOUT"]
         media.assert_nothing_is_left()
@@ -385,6 +416,22 @@ class TestTransfer:
         assert third.heard[-1].request.method == "UPDATE"
         rig.hang_up(third)
         assert carrier.is_ended.is_set()
+        media.assert_nothing_is_left()
+
+    @on_loop
+    async def test_third_one_hears_a_callee_that_has_moved(self, make_anchoring: MakeAnchoring) -> None:
+        media = make_anchoring()
+        carrier = connect(media)
+        media.rig.gateway().host = CARRIERS[2]
+        third = media.carrier(3)
+        carrier.end = media.end()
+        transfer(media.caller)
+        (offered,) = [each for each in carrier.heard if each.request.method == "INVITE"]
+        carrier.end.learn(offered.request.body)
+        third.end.learn([each for each in third.heard if each.request.method == "INVITE"][-1].request.body)
+        await media.talk(carrier.end, third.end)
+        assert all(call.offer.is_applied for call in media.engine.calls.values() if call.offer is not None)
+        media.rig.hang_up(carrier)
         media.assert_nothing_is_left()
 
     @on_loop
