@@ -13,10 +13,10 @@ from b2bua.call.leg import Leg
 from b2bua.call.recovery import end_lost
 from cdr.journal import calls_up
 from media.errors import MediaError, NoEngine
-from tests.b2bua.call.anchoring import OURS, Anchoring, TalkingAnswerer, anchoring, place
+from tests.b2bua.call.anchoring import OURS, Anchoring, TalkingAnswerer, TalkingCaller, anchoring, place
 from tests.b2bua.call.rig import CALLER, CARRIERS, DEVICE, OTHER, SWITCH, Rig
 from tests.b2bua.call.test_driver_ringing import EarlyCarrier
-from tests.b2bua.call.test_transfer import notified, transfer
+from tests.b2bua.call.test_transfer import THIRD, escaped_replaces, notified, transfer
 from tests.support.legs import on_loop
 from tests.support.registrations import make_binding
 
@@ -414,6 +414,28 @@ class TestTransfer:
         assert sorted(media.engine.calls) == sorted([first, *(n for n in rig.driver.calls if n != first[:-2])])
         assert carrier.say("UPDATE", carrier.end.sdp(extra="a=sendonly\n")).status == 200
         assert third.heard[-1].request.method == "UPDATE"
+        rig.hang_up(third)
+        assert carrier.is_ended.is_set()
+        media.assert_nothing_is_left()
+
+    @on_loop
+    async def test_the_two_that_the_caller_talks_with_hear_each_other(self, make_anchoring: MakeAnchoring) -> None:
+        media = make_anchoring()
+        rig = media.rig
+        carrier = connect(media)
+        rig.gateway().host = CARRIERS[2]
+        third = media.carrier(3)
+        rig.snapshot.devices.add("198.51.100.8/32", rig.device)
+        line = TalkingCaller(rig.wire, "198.51.100.8")
+        line.end = media.end()
+        line.dial(SWITCH, THIRD)
+        assert transfer(media.caller, replaces=escaped_replaces(line)).status == 202
+        assert notified(media.caller)[-1] == "SIP/2.0 200 OK"
+        assert line.is_ended.is_set()
+        for agent in (carrier, third):
+            (offered,) = [each for each in agent.heard if each.request.method == "INVITE"]
+            agent.end.learn(offered.request.body)
+        await media.talk(carrier.end, third.end)
         rig.hang_up(third)
         assert carrier.is_ended.is_set()
         media.assert_nothing_is_left()
