@@ -46,7 +46,13 @@ GROUPS: Final = (
             Entry("My account", "wallet", "statement.own", Permission.OWN_ACCOUNT),
         ),
     ),
-    Group("System", (Entry("Registrations", "phone", "registration.list", Permission.REGISTRATIONS_READ),)),
+    Group(
+        "System",
+        (
+            Entry("Registrations", "phone", "registration.list", Permission.REGISTRATIONS_READ),
+            Entry("Audit log", "history", "audit.list", Permission.AUDIT_READ),
+        ),
+    ),
 )
 
 

@@ -35,6 +35,8 @@ class Permission(StrEnum):
     REGISTRATIONS_REMOVE = "registrations.remove"
     SYSTEM_READ = "system.read"
     """Health of the switch itself."""
+    AUDIT_READ = "audit.read"
+    """Who changed what about the accounts in view."""
 
 
 STAFF: Final = frozenset({"administrator", "support", "accounts"})
@@ -57,6 +59,7 @@ ROLE_PERMISSIONS: Final[dict[str, frozenset[Permission]]] = {
         Permission.CALLS_HANG_UP,
         Permission.CARRIERS_READ,
         Permission.SYSTEM_READ,
+        Permission.AUDIT_READ,
     },
     "accounts": _EVERYBODY
     | {
@@ -79,6 +82,7 @@ ROLE_PERMISSIONS: Final[dict[str, frozenset[Permission]]] = {
         Permission.LOGINS_SWITCH,
         Permission.CALLS_HANG_UP,
         Permission.MONEY_READ,
+        Permission.AUDIT_READ,
     },
     "customer": _EVERYBODY
     | {

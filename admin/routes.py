@@ -11,6 +11,7 @@ from aiohttp import web
 
 from admin.permissions import Permission
 from admin.views import (
+    audit_log,
     call_records,
     customer_actions,
     customer_form,
@@ -70,6 +71,8 @@ ROUTES: Final = (
         registrations.remove,
         Permission.REGISTRATIONS_REMOVE,
     ),
+    Route("audit.list", "GET", "/audit-log", audit_log.show_list, Permission.AUDIT_READ),
+    Route("audit.export", "GET", "/audit-log/export", audit_log.write_file, Permission.AUDIT_READ),
     Route("switch.end", "POST", "/switch-back", switching.end, Permission.SIGNED_IN),
     Route("statement.own", "GET", "/statement", statements.show_own, Permission.OWN_ACCOUNT),
     Route("customer.list", "GET", "/customers", customers.show_list, Permission.CUSTOMERS_READ),

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from admin.middleware import POLICY
-from admin.permissions import ROLE_PERMISSIONS, Permission, has_permission
+from admin.permissions import ROLE_PERMISSIONS, STAFF, Permission, has_permission
 from admin.routes import PERMISSIONS, ROUTES
 from tests.admin.conftest import Play
 from tests.admin.panel import Panel
@@ -58,6 +58,24 @@ def test_every_answer_carries_the_policy_and_is_not_kept(play: Play, path: str) 
         assert answer.header("X-Content-Type-Options") == "nosniff"
         assert answer.header("Cache-Control") == "no-store"
         assert len(answer.header("X-Request-Id")) == 16
+
+    play(scenario)
+
+
+def test_each_role_opens_the_pages_it_may_and_no_other(play: Play) -> None:
+    async def scenario(panel: Panel) -> None:
+        account = await panel.data.account("CUST0001")
+        for role, permissions in ROLE_PERMISSIONS.items():
+            panel.forget()
+            await panel.signed_in(role, None if role in STAFF else account, login=f"as{role}")
+            for route in ROUTES:
+                if route.method != "GET" or "{" in route.path or "stream" in route.path:
+                    continue
+                answer = await panel.get(route.path)
+                if route.permission in permissions:
+                    assert answer.status in {200, 303, 503}, (role, route.name)
+                else:
+                    assert answer.status == 404, (role, route.name)
 
     play(scenario)
 

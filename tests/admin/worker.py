@@ -1,6 +1,7 @@
 """A SIP worker as the panel sees it: a control socket that answers from what a test put there."""
 
 import asyncio
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,14 @@ class Worker:
         self.calls: list[dict[str, Any]] = []
         self.registrations: list[tuple[list[int], dict[str, Any]]] = []
         """With the chain of the account."""
+        self.bans: list[dict[str, Any]] = []
+        """The latest first."""
+        self.gateways: dict[str, Any] = {"down": {}, "servers": {}, "sessions": {}}
+        self.carrier_registrations: list[dict[str, Any]] = []
+        self.explanation: dict[str, Any] = {}
+        """The answer to `explain`; `error` refuses the question."""
+        self.facts: dict[str, Any] = {}
+        """What `ping` answers besides."""
         self.live_up = True
         self.samples: list[list[Any]] = []
         self.refused: set[str] = set()
@@ -90,14 +99,16 @@ class Worker:
         writer.close()
 
     def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        if request["verb"] == "ping":
-            return {
-                "worker": self.name,
-                "calls": len(self.calls),
-                "draining": False,
-                "live_up": self.live_up,
-                "revision": 1,
-            }
+        ping = {"worker": self.name, "calls": len(self.calls), "draining": False, "live_up": self.live_up}
+        plain = {
+            "ping": {**ping, "revision": 1, **self.facts},
+            "metrics": {"samples": self.samples},
+            "gateways": self.gateways,
+            "carrier_registrations": {"worker": self.name, "registrations": self.carrier_registrations},
+            "explain": {"ok": "error" not in self.explanation, **self.explanation},
+        }
+        if request["verb"] in plain:
+            return plain[request["verb"]]
         if request["verb"] == "calls":
             ids = request.get("account_ids")
             calls = [call for call in self.calls if ids is None or set(ids) & set(call["account_chain"])]
@@ -111,8 +122,25 @@ class Worker:
             return self._list_registrations(request)
         if request["verb"] == "remove_registration":
             return {"removed": self._remove_registration(request["contact"])}
-        assert request["verb"] == "metrics"
-        return {"samples": self.samples}
+        return self._answer_about_bans(request)
+
+    def add_ban(self, address: str, age: float = 60.0, **changed: Any) -> None:
+        since = time.time() - age
+        row = {"address": address, "since": since, "until": since + 900, "by": "sip-1", "reason": "scanner", **changed}
+        self.bans.insert(0, row)
+
+    def _answer_about_bans(self, request: dict[str, Any]) -> dict[str, Any]:
+        if request["verb"] == "bans":
+            found = [ban for ban in self.bans if request["search"] in ban["address"]]
+            return {"total": len(found), "bans": found[: request["limit"]]}
+        if request["verb"] == "unban":
+            kept = [ban for ban in self.bans if ban["address"] != request["address"]]
+            lifted, self.bans = len(self.bans) - len(kept), kept
+            return {"lifted": lifted}
+        if not re.fullmatch(r"[0-9.]+", request["address"]):
+            return {"ok": False, "error": f"{request['address']!r} is not an address; give one IPv4 or IPv6 address"}
+        self.add_ban(request["address"], 0, by=request["by"], reason=request["reason"], seconds=request["seconds"])
+        return {"address": request["address"]}
 
     def _remove_registration(self, contact: str) -> int:
         kept = [(chain, row) for chain, row in self.registrations if row["contact"] != contact]

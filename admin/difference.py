@@ -1,0 +1,103 @@
+"""A change of the audit log as people read it: the fields that differ, with what they were and what they became."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from admin.audit import SECRET
+from admin.forms.customer import LOGIN, SECTIONS
+from admin.forms.tab import TABS
+from admin.permissions import Permission
+
+ACTIONS: Final = {
+    "customer.add": "Customer added",
+    "customer.change": "Customer changed",
+    "customer.set_status": "Status changed",
+    "customer.delete": "Customer deleted",
+    "item.add": "Configuration added",
+    "item.change": "Configuration changed",
+    "item.remove": "Configuration removed",
+    "item.new_secret": "New secret made",
+    "payment.add": "Payment booked",
+    "payment.reverse": "Payment taken back",
+    "ban.add": "Source banned",
+    "ban.lift": "Ban lifted",
+    "switch.begin": "Switched to login",
+    "switch.end": "Switched back",
+}
+"""What each action of the log is called."""
+
+HIDDEN: Final = "not shown"
+"""In the place of money, to those who may not see it."""
+
+_MONEY: Final = frozenset(
+    {"amount", "balance", "granted"}
+    | {each.name for section in SECTIONS if section.needs == Permission.MONEY_READ for each in section.inputs}
+    | {"tax_percents"}
+)
+_TITLES: Final = {
+    **{each.name: each.label for tab in TABS.values() for each in tab.inputs},
+    **{each.name: each.label for section in (LOGIN, *SECTIONS) for each in section.inputs},
+    "ha1_md5": "Secret",
+    "secret": "Secret",
+    "parent": "Reseller",
+    "acting_as": "Works as",
+    "tax_percents": "Taxes",
+}
+_INTERNAL: Final = "id"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One field."""
+
+    title: str
+    old: str
+    """Empty: there was none."""
+    new: str
+    """Empty: there is none any more."""
+
+    def __str__(self) -> str:
+        """As a line of a file."""
+        if not self.old:
+            return f"{self.title}: {self.new}"
+        return f"{self.title}: {self.old} → {self.new or 'none'}"
+
+
+def difference(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None, *, money: bool) -> list[Change]:
+    """Tell what differs.
+
+    Args:
+        old: Values before; None: it was made.
+        new: Values afterwards; None: it was removed.
+        money: Whether amounts, prices and terms of payment may be seen.
+    """
+    before, after = old or {}, new or {}
+    names = [*before, *(name for name in after if name not in before)]
+    changes = (_change(name, before.get(name), after.get(name), money) for name in names if name != _INTERNAL)
+    return [change for change in changes if change is not None]
+
+
+def _change(name: str, before: object, after: object, money: bool) -> Change | None:
+    title = _TITLES.get(name) or name.replace("_", " ").capitalize()
+    if name in SECRET:
+        return Change(title, "", "changed")
+    old, new = _text(before), _text(after)
+    if old == new:
+        return None
+    if name in _MONEY and not money:
+        return Change(title, HIDDEN if old else "", HIDDEN if new else "")
+    return Change(title, old, new)
+
+
+def _text(value: object) -> str:
+    """A value in words; empty for none."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(_text(part) for part in value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_text(part)}" for name, part in value.items())
+    return str(value)
