@@ -35,6 +35,10 @@ class Permission(StrEnum):
     REGISTRATIONS_REMOVE = "registrations.remove"
     SYSTEM_READ = "system.read"
     """Health of the switch itself."""
+    BANS_READ = "bans.read"
+    """Sources that get no answer."""
+    BANS_ADD = "bans.add"
+    BANS_LIFT = "bans.lift"
     AUDIT_READ = "audit.read"
     """Who changed what about the accounts in view."""
 
@@ -59,6 +63,8 @@ ROLE_PERMISSIONS: Final[dict[str, frozenset[Permission]]] = {
         Permission.CALLS_HANG_UP,
         Permission.CARRIERS_READ,
         Permission.SYSTEM_READ,
+        Permission.BANS_READ,
+        Permission.BANS_LIFT,
         Permission.AUDIT_READ,
     },
     "accounts": _EVERYBODY

@@ -112,6 +112,14 @@ async def done(request: web.Request, message: str, route: str) -> web.StreamResp
     return see_other(str(request.app.router[route].url_for()))
 
 
+async def done_in_place(request: web.Request, message: str, route: str) -> web.StreamResponse:
+    """Answer a change of a list that is then shown again: the same page of it, narrowed as it was."""
+    if not is_htmx(request):
+        return await done(request, message, route)
+    await flash(request, message)
+    return web.Response(status=204, headers={"HX-Refresh": "true"})
+
+
 def see_other(location: str) -> web.Response:
     """Send the browser to another page with GET."""
     return web.Response(status=303, headers={"Location": location})

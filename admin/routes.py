@@ -12,6 +12,7 @@ from aiohttp import web
 from admin.permissions import Permission
 from admin.views import (
     audit_log,
+    bans,
     call_records,
     customer_actions,
     customer_form,
@@ -71,6 +72,9 @@ ROUTES: Final = (
         registrations.remove,
         Permission.REGISTRATIONS_REMOVE,
     ),
+    Route("ban.list", "GET", "/bans", bans.show_list, Permission.BANS_READ),
+    Route("ban.add", "POST", "/bans", bans.add, Permission.BANS_ADD),
+    Route("ban.lift", "POST", "/bans/lift", bans.lift, Permission.BANS_LIFT),
     Route("audit.list", "GET", "/audit-log", audit_log.show_list, Permission.AUDIT_READ),
     Route("audit.export", "GET", "/audit-log/export", audit_log.write_file, Permission.AUDIT_READ),
     Route("switch.end", "POST", "/switch-back", switching.end, Permission.SIGNED_IN),

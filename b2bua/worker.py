@@ -28,6 +28,7 @@ from b2bua.call.keep_alive import KeepAlive
 from b2bua.call.ladder import WAITING_LIMIT
 from b2bua.call.recovery import end_lost, record_lost
 from b2bua.call.subscriptions import Subscriptions
+from b2bua.control.bans import BanVerbs
 from b2bua.control.messages import CALLS_LIMIT, REGISTRATIONS_LIMIT, ControlError, Message
 from b2bua.control.server import ControlServer, Verb
 from b2bua.hep.packet import Place
@@ -403,6 +404,7 @@ class Worker:
             "explain": self._explain,
             "gateways": self._gateways,
             "carrier_registrations": self._list_carrier_registrations,
+            **BanVerbs(lambda: self._bans).verbs(),
         }
 
     def _ping(self, _: Message) -> Message:

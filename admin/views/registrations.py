@@ -107,22 +107,14 @@ async def remove(request: web.Request) -> web.StreamResponse:
     if not row and scope.account_id is not None:
         raise NotFound  # of somebody else, or gone
     if not row:
-        return await _show_again(request, "That telephone was not registered any more")
+        return await render.done_in_place(request, "That telephone was not registered any more", "registration.list")
     try:
         removed = await control.remove_registration(sip_user_id, contact)
     except ControlError as error:
         raise web.HTTPBadGateway from error
     facts = {name: row[name] for name in ("username", "account", "source", "user_agent")}
     audit.record(request, "registration.remove", sip_user_id=sip_user_id, contact=contact, removed=removed, **facts)
-    return await _show_again(request, f"Registration of {row['username']} removed")
-
-
-async def _show_again(request: web.Request, message: str) -> web.StreamResponse:
-    """Show the list again, where it was: the same page of it, narrowed as it was."""
-    if not render.is_htmx(request):
-        return await render.done(request, message, "registration.list")
-    await render.flash(request, message)
-    return web.Response(status=204, headers={"HX-Refresh": "true"})
+    return await render.done_in_place(request, f"Registration of {row['username']} removed", "registration.list")
 
 
 async def _find(control: ControlClient, account_ids: list[int] | None, sip_user_id: int, contact: str) -> Message:

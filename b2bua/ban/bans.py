@@ -48,6 +48,11 @@ class BanList:
         """Every address, also such whose ban has just ended."""
         return list(self._until)
 
+    def latest(self, search: str, limit: int) -> tuple[int, list[str]]:
+        """How many addresses have a text in them, and which of these are banned the longest from now."""
+        found = [address for address in self._until if search in address]
+        return len(found), heapq.nlargest(limit, found, key=self._until.__getitem__)
+
     def add(self, address: str, until: float) -> str | None:
         """Ban a normalised address, or change when its ban ends; returns the one that had to make room, if any."""
         self._until[address] = until

@@ -115,6 +115,51 @@ class BanService:
         self._unsent.pop(address, None)
         self._execute(store.unban(address), _note_refusal)
 
+    # By hand
+
+    async def details(self, search: str, limit: int) -> tuple[int, list[store.Ban]]:
+        """How many banned addresses have a text in them, and the bans that last longest, the latest first.
+
+        Raises:
+            StoreAway, hiredis.ReplyError: the store does not say why they are.
+        """
+        total, addresses = self.bans.latest(search, limit)
+        if not addresses:
+            return 0, []
+        answers = await self._call(store.details(addresses))
+        pairs = zip(addresses, answers, strict=True)
+        found = [store.Ban.read(address, detail) for address, detail in pairs if detail is not None]
+        return total, sorted(found, key=lambda ban: (-ban.since.timestamp(), ban.address))
+
+    async def ban_by_hand(self, address: str, seconds: float, by: str, reason: str) -> bool:
+        """Ban a normalised address everywhere; returns False if it is exempt.
+
+        Raises:
+            StoreAway, hiredis.ReplyError: the store does not know of it.
+        """
+        if self._is_exempt(address):
+            return False
+        await self._call(store.ban(address, seconds, by, reason))
+        log.warning("source is banned", address=address, reason=reason, seconds=seconds, by=by)
+        self._take(address, seconds)
+        return True
+
+    async def lift_by_hand(self, address: str) -> bool:
+        """Lift a ban everywhere; returns whether there was one.
+
+        Raises:
+            StoreAway, hiredis.ReplyError: the store does not know of it.
+        """
+        was_banned = await self._call(store.unban(address))
+        self._drop(address)
+        self._unsent.pop(address, None)
+        return bool(was_banned)
+
+    async def _call(self, command: store.Command) -> Reply:
+        if self._connection is None or not self._connection.is_up:
+            raise StoreAway("live store is away")
+        return await self._connection.call(*command)
+
     def lift_exempt(self) -> None:
         """Lift the bans of addresses that are exempt by now; call it when the configuration has changed."""
         for address in self.bans.addresses():

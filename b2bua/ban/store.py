@@ -55,6 +55,11 @@ LIST: Final[Command] = ("HGETALL", KEYS[2])
 """Ask for the details of all bans; also of some that have just ended."""
 
 
+def details(addresses: list[str]) -> Command:
+    """Ask for the details of some bans; each answer is read by `Ban.read`, or null where there is none."""
+    return ("HMGET", KEYS[2], *addresses)
+
+
 def _failures(address: str) -> str:
     return f"{{bans}}:failed:{address}"
 

@@ -4,7 +4,6 @@ import getpass
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from ipaddress import ip_address, ip_network
 from typing import Annotated, Final
 
 import typer
@@ -12,9 +11,9 @@ from valkey.asyncio import Valkey
 from valkey.exceptions import ValkeyError
 
 from b2bua.ban import store
+from b2bua.ban.source import InvalidSource, parse_source
 from b2bua.cli.context import DEFAULT_LIMIT, CommandError, LimitOption, NotFound, run, settings_of, tell
 from b2bua.cli.output import Format, FormatOption, print_rows
-from b2bua.policy.devices import normalise_address
 from conf.database import without_password
 from conf.embedded import live_url
 from conf.settings import Settings
@@ -122,20 +121,9 @@ def _address(text: str) -> str:
         typer.BadParameter: it is none.
     """
     try:
-        address = ip_address(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is {_kind(text)}; give one IPv4 or IPv6 address") from None
-    if address.is_multicast or address.is_unspecified:
-        raise typer.BadParameter(f"{text} is not an address that anybody sends from")
-    return normalise_address(text)
-
-
-def _kind(text: str) -> str:
-    try:
-        ip_network(text, strict=False)
-    except ValueError:
-        return "not an address"
-    return "a network"
+        return parse_source(text)
+    except InvalidSource as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def _user() -> str:

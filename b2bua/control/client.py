@@ -121,9 +121,47 @@ class ControlClient:
             Refused: the question cannot be answered.
             ControlError: no worker answers.
         """
+        return await self._ask_first("explain", **question)
+
+    async def bans(self, search: str = "", limit: int = 100) -> tuple[int, list[Message]]:
+        """Bans whose address has a text in it, the latest first, and how many there are.
+
+        Raises:
+            Refused: the live store is away.
+            ControlError: no worker answers.
+        """
+        answer = await self._ask_first("bans", search=search, limit=limit)
+        return answer["total"], answer["bans"]
+
+    async def ban(self, address: str, seconds: float, *, by: str, reason: str) -> str:
+        """Ban a source for all workers, and return it as it is written.
+
+        Raises:
+            Refused: it is none, or one that is never banned, or the live store is away.
+            ControlError: no worker answers.
+        """
+        answer = await self._ask_first("ban", address=address, seconds=seconds, by=by, reason=reason)
+        return str(answer["address"])
+
+    async def unban(self, address: str) -> int:
+        """Lift a ban for all workers, and return how many were: 1 or 0.
+
+        Raises:
+            Refused: the live store is away.
+            ControlError: no worker answers.
+        """
+        return int((await self._ask_first("unban", address=address))["lifted"])
+
+    async def _ask_first(self, verb: str, **arguments: object) -> Message:
+        """Ask the first worker that answers.
+
+        Raises:
+            Refused: it refused.
+            ControlError: no worker answers.
+        """
         for worker in self.workers():
             try:
-                return await self.request(worker, "explain", **question)
+                return await self.request(worker, verb, **arguments)
             except Refused:
                 raise
             except ControlError:

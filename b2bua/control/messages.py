@@ -13,6 +13,9 @@ Verbs of a SIP worker:
     registrations  account_ids?, limit?, …      -> total, registrations: [registration, …]  (by name)
     remove_registration  sip_user_id, contact   -> removed: 0 or 1
     unregister     sip_user_id                  -> removed: how many contacts the worker forgot
+    bans      search?, limit?                   -> total, bans: [ban, …]  (the latest first)
+    ban       address, seconds, by?, reason?    -> address: as it is banned everywhere
+    unban     address                           -> lifted: 0 or 1
     carrier_registrations                       -> worker, registrations: [carrier registration, …]  (by gateway)
     metrics                                     -> samples: [[name, {label: value}, number], …]
     drain     seconds                           -> calls: how many are still up
@@ -56,6 +59,10 @@ REGISTER came to: each worker lists its own), behind_nat, keep_alive (what keeps
 `unregister` is for whoever has removed contacts from the live store. `remove_registration` removes one from there, and
 has to be said to every worker, since each remembers where registrations came from.
 
+A ban is an object with: address, since and until (seconds since 1970, UTC), by and reason. An address `user@address`
+is a user that is refused where the address itself cannot be banned. `search` is a text in the address; of more bans
+than the limit, those that last longest are told. One worker does all three for all workers.
+
 A carrier registration, ours at a gateway, is an object with: gateway (name), gateway_id, user, state (`registered`,
 `trying`, `failed`, or `elsewhere`: another worker has it), registered_until and next_at (seconds since 1970, UTC, or
 null), reason (why the last request failed; empty: it did not).
@@ -74,6 +81,9 @@ CALLS_LIMIT: Final = 1000
 
 REGISTRATIONS_LIMIT: Final = 1000
 """Most registrations in one answer."""
+
+BANS_LIMIT: Final = 1000
+"""Most bans in one answer."""
 
 
 class ControlError(Exception):

@@ -35,6 +35,17 @@ class TestIsBanned:
         assert len(bans) == 1
 
 
+class TestLatest:
+    def test_bans_that_last_longest_are_told_with_how_many_there_are(self) -> None:
+        bans = BanList()
+        for number in range(5):
+            bans.add(f"203.0.113.{number}", 100.0 + number)
+        bans.add("2001:db8::9", 200.0)
+        assert bans.latest("", 2) == (6, ["2001:db8::9", "203.0.113.4"])
+        assert bans.latest("113.", 2) == (5, ["203.0.113.4", "203.0.113.3"])
+        assert bans.latest("198", 2) == (0, [])
+
+
 class TestRemove:
     def test_address_is_not_banned_any_longer(self) -> None:
         bans = BanList()
