@@ -50,6 +50,7 @@ GROUPS: Final = (
         "System",
         (
             Entry("Registrations", "phone", "registration.list", Permission.REGISTRATIONS_READ),
+            Entry("Gateway states", "router", "gateway_state.list", Permission.GATEWAY_STATES_READ),
             Entry("Bans", "ban", "ban.list", Permission.BANS_READ),
             Entry("Audit log", "history", "audit.list", Permission.AUDIT_READ),
         ),

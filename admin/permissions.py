@@ -35,6 +35,8 @@ class Permission(StrEnum):
     REGISTRATIONS_REMOVE = "registrations.remove"
     SYSTEM_READ = "system.read"
     """Health of the switch itself."""
+    GATEWAY_STATES_READ = "gateway_states.read"
+    """Which gateways are down, where they are, and whether we are registered there."""
     BANS_READ = "bans.read"
     """Sources that get no answer."""
     BANS_ADD = "bans.add"
@@ -63,6 +65,7 @@ ROLE_PERMISSIONS: Final[dict[str, frozenset[Permission]]] = {
         Permission.CALLS_HANG_UP,
         Permission.CARRIERS_READ,
         Permission.SYSTEM_READ,
+        Permission.GATEWAY_STATES_READ,
         Permission.BANS_READ,
         Permission.BANS_LIFT,
         Permission.AUDIT_READ,

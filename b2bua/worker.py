@@ -466,7 +466,7 @@ class Worker:
 
     def _gateways(self, _: Message) -> Message:
         down = {str(gateway): seconds for gateway, seconds in self._driver.health.down().items()}
-        return {"down": down, "servers": self._locator.servers()}
+        return {"down": down, "servers": self._locator.servers(), "sessions": self._admission.taken_of("g")}
 
     def _explain(self, request: Message) -> Message:
         try:

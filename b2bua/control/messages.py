@@ -19,7 +19,9 @@ Verbs of a SIP worker:
     carrier_registrations                       -> worker, registrations: [carrier registration, …]  (by gateway)
     metrics                                     -> samples: [[name, {label: value}, number], …]
     drain     seconds                           -> calls: how many are still up
-    gateways                                    -> down: {gateway id: seconds for which it has been down}
+    gateways                                    -> down: {gateway id: seconds for which it has been down},
+                                                   servers: {name of a gateway that has a host name: [where it is]},
+                                                   sessions: {gateway id: how many this worker has taken}
     explain   source, destination, …            -> worker, draining, revision, at, steps, candidates, decision, …
 
 A live call is an object with: call_id (UUID), worker, account (code), account_id, account_chain ([ids], the account

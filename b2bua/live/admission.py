@@ -117,6 +117,11 @@ class Admission:
         """Sessions that this instance holds, summed over all keys."""
         return sum(self._taken.values())
 
+    def taken_of(self, kind: str) -> dict[str, int]:
+        """Sessions that this instance holds of each thing of a kind, such as `g` for gateways, by the thing's id."""
+        things = ((key.rpartition("}:")[2], count) for key, count in self._taken.items() if count)
+        return {name.removeprefix(f"{kind}:"): count for name, count in things if name.startswith(f"{kind}:")}
+
     # Sessions, calls per second and the first slice of funds
 
     def count(self, chain: Chain, answered: Answered) -> None:

@@ -275,6 +275,22 @@ class TestCarrier:
 
         run(main())
 
+    def test_sessions_of_each_gateway_are_told_while_they_last(self, run: Run, live_url: str) -> None:
+        async def main() -> None:
+            async with worker_at(live_url, "sip-1:a") as worker:
+                chains = [
+                    Chain([Level("c:1", "c:1", "carrier", None, None), Level("c:1", f"g:{n}", "gateway", None, None)])
+                    for n in (7, 77)
+                ]
+                await worker.admit(chains[0], 3)
+                await worker.admit(chains[1], 1)
+                assert worker.admission.taken_of("g") == {"7": 3, "77": 1}
+                assert worker.admission.taken_of("c") == {"1": 4}
+                worker.admission.release(chains[1])
+                assert worker.admission.taken_of("g") == {"7": 3}
+
+        run(main())
+
     @pytest.mark.parametrize(("age", "passes"), [(0.1, False), (0.5, False), (1.1, True), (1.9, True)])
     def test_invite_passes_when_the_oldest_of_its_window_is_a_second_old(
         self, run: Run, live_url: str, age: float, passes: bool
