@@ -26,6 +26,8 @@ class Permission(StrEnum):
     CALLS_READ = "calls.read"
     CALLS_HANG_UP = "calls.hang_up"
     RECORDS_READ = "records.read"
+    CALLS_EXPLAIN = "calls.explain"
+    """Ask what would become of a call of the accounts in view."""
     MONEY_READ = "money.read"
     """Balances, and what calls cost the accounts in view."""
     CARRIERS_READ = "carriers.read"
@@ -63,6 +65,7 @@ ROLE_PERMISSIONS: Final[dict[str, frozenset[Permission]]] = {
         Permission.CONFIGURATION_READ,
         Permission.CONFIGURATION_WRITE,
         Permission.CALLS_HANG_UP,
+        Permission.CALLS_EXPLAIN,
         Permission.CARRIERS_READ,
         Permission.SYSTEM_READ,
         Permission.GATEWAY_STATES_READ,
@@ -90,6 +93,7 @@ ROLE_PERMISSIONS: Final[dict[str, frozenset[Permission]]] = {
         Permission.PAYMENTS_WRITE,
         Permission.LOGINS_SWITCH,
         Permission.CALLS_HANG_UP,
+        Permission.CALLS_EXPLAIN,
         Permission.MONEY_READ,
         Permission.AUDIT_READ,
     },

@@ -17,6 +17,7 @@ from admin.views import (
     customer_actions,
     customer_form,
     customers,
+    explain,
     find,
     gateway_states,
     items,
@@ -65,6 +66,7 @@ ROUTES: Final = (
     Route(
         "record.detail", "GET", "/call-records/{call_id}/{attempt}", call_records.show_detail, Permission.RECORDS_READ
     ),
+    Route("explain.show", "GET", "/explain", explain.show, Permission.CALLS_EXPLAIN),
     Route("registration.list", "GET", "/registrations", registrations.show_list, Permission.REGISTRATIONS_READ),
     Route(
         "registration.remove",

@@ -86,6 +86,45 @@ async def find_customer(source: Pool | Connection, scope: Scope, code: str) -> A
     return Account(**values, own=frozenset(name for name in SELF_CARE if record[name]))
 
 
+async def find_chain(source: Pool | Connection, scope: Scope, code: str) -> tuple[str, ...]:
+    """Codes of an account and those above it, up to the one that a scope begins with.
+
+    Raises:
+        NotFound: there is no such account in scope.
+    """
+    records = await source.fetch(
+        """
+        WITH RECURSIVE above AS (
+            SELECT self.id, self.code, self.parent_id, 0 AS level FROM account AS self WHERE self.code = $1
+            UNION ALL
+            SELECT upper.id, upper.code, upper.parent_id, above.level + 1
+            FROM account AS upper JOIN above ON upper.id = above.parent_id
+        )
+        SELECT above.id, above.code FROM above ORDER BY above.level
+        """,
+        code,
+    )
+    ids, codes = [record["id"] for record in records], tuple(record["code"] for record in records)
+    if not ids or not scope.covers(ids):
+        raise NotFound
+    return codes if scope.account_id is None else codes[: ids.index(scope.account_id) + 1]
+
+
+async def has_sip_user(source: Pool | Connection, scope: Scope, username: str) -> bool:
+    """Whether an account in scope has a SIP user of this name."""
+    code: str | None = await source.fetchval(
+        "SELECT account.code FROM sip_user JOIN account ON account.id = sip_user.account_id WHERE username = $1",
+        username,
+    )
+    if code is None:
+        return False
+    try:
+        await find_chain(source, scope, code)
+    except NotFound:
+        return False
+    return True
+
+
 async def read_form(source: Pool | Connection, account: Account) -> Mapping[str, Any]:
     """The customer as its form shows it."""
     record = await source.fetchrow(

@@ -166,6 +166,7 @@ _DETAIL: Final = """
            cdr.destination_sent, cdr.a_address, cdr.a_transport, cdr.a_user_agent, cdr.b_address, cdr.b_transport,
            cdr.b_user_agent, cdr.sip_code, cdr.q850_cause, cdr.code, cdr.object, cdr.ended_by, cdr.reason,
            cdr.codecs_offered, cdr.codec_used, cdr.media_mode, cdr.gross, cdr.currency, cdr.kind,
+           sip_user.username AS sip_user,
            account.code AS account, account.name AS account_name, account.decimals,
            carrier.code AS carrier, carrier.name AS carrier_name, gateway.name AS gateway, route.name AS route
     FROM cdr
@@ -173,6 +174,7 @@ _DETAIL: Final = """
     LEFT JOIN carrier ON carrier.id = cdr.carrier_id
     LEFT JOIN gateway ON gateway.id = cdr.gateway_id
     LEFT JOIN route ON route.id = cdr.route_id
+    LEFT JOIN sip_user ON sip_user.id = substring(cdr.device FROM '^user:([0-9]{1,18})$')::bigint
     WHERE cdr.call_id = $3 AND cdr.attempt = $4
       AND ($1::bigint IS NULL OR cdr.account_id = $1)
       AND ($2::bigint IS NULL OR $2 = ANY (cdr.account_chain))

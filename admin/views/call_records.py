@@ -11,6 +11,7 @@ from admin.ladder import make_ladder
 from admin.paging import page_request
 from admin.permissions import Permission
 from admin.stores.records import KEY, RecordFilter, find_record, list_records
+from admin.views import explain
 
 
 async def show_list(request: web.Request) -> web.StreamResponse:
@@ -45,5 +46,6 @@ async def show_detail(request: web.Request) -> web.StreamResponse:
         "charges": record.charges,
         "attempts": record.attempts,
         "ladder": make_ladder(record.messages),
+        "explain_address": explain.address_for(request, record.fields),
     }
     return await render.page(request, "call_records/detail", context)
