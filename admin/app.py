@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from jinja2 import StrictUndefined
 from admin import format as formats
 from admin import keys, middleware, signalling
 from admin.assets import Assets, add_static_routes
+from admin.in_force import read_origins
 from admin.live import Readers
 from admin.metrics import PanelMetrics
 from admin.passwords import Passwords
@@ -56,6 +58,8 @@ def init_app(settings: Settings, *, passwords: Passwords | None = None) -> web.A
         ]
     )
     app[keys.SETTINGS] = settings
+    app[keys.ORIGINS] = read_origins()
+    app[keys.STARTED_AT] = datetime.now(UTC)
     app[keys.ASSETS] = Assets.load()
     app[keys.PASSWORDS] = passwords or Passwords()
     app[keys.PICTURES] = Shared()

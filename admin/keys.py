@@ -1,6 +1,7 @@
 """Typed keys of what the application and a request carry."""
 
 import asyncio
+from datetime import datetime
 from typing import Final
 
 from aiohttp import web
@@ -16,6 +17,9 @@ from b2bua.control.client import ControlClient
 from conf.settings import Settings
 
 SETTINGS: Final = web.AppKey("settings", Settings)
+ORIGINS: Final = web.AppKey("origins", dict[tuple[str, str], str])
+"""Where each setting that somebody chose came from, by section and name."""
+STARTED_AT: Final = web.AppKey("started_at", datetime)
 POOL: Final = web.AppKey("pool", Pool)
 CONTROL: Final = web.AppKey("control", ControlClient)
 ASSETS: Final = web.AppKey("assets", Assets)

@@ -53,7 +53,9 @@ GROUPS: Final = (
             Entry("Registrations", "phone", "registration.list", Permission.REGISTRATIONS_READ),
             Entry("Gateway states", "router", "gateway_state.list", Permission.GATEWAY_STATES_READ),
             Entry("Bans", "ban", "ban.list", Permission.BANS_READ),
+            Entry("Health", "heartbeat", "health.show", Permission.PROCESSES_READ),
             Entry("Audit log", "history", "audit.list", Permission.AUDIT_READ),
+            Entry("Settings", "settings", "setting.show", Permission.PROCESSES_READ),
         ),
     ),
 )

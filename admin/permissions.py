@@ -43,6 +43,8 @@ class Permission(StrEnum):
     """Sources that get no answer."""
     BANS_ADD = "bans.add"
     BANS_LIFT = "bans.lift"
+    PROCESSES_READ = "processes.read"
+    """Every process and setting of the switch."""
     AUDIT_READ = "audit.read"
     """Who changed what about the accounts in view."""
 

@@ -30,6 +30,7 @@ from admin.views import (
     session,
     statements,
     switching,
+    system,
     theme,
 )
 
@@ -81,6 +82,8 @@ ROUTES: Final = (
     Route("ban.lift", "POST", "/bans/lift", bans.lift, Permission.BANS_LIFT),
     Route("audit.list", "GET", "/audit-log", audit_log.show_list, Permission.AUDIT_READ),
     Route("audit.export", "GET", "/audit-log/export", audit_log.write_file, Permission.AUDIT_READ),
+    Route("health.show", "GET", "/health", system.show_health, Permission.PROCESSES_READ),
+    Route("setting.show", "GET", "/settings", system.show_settings, Permission.PROCESSES_READ),
     Route("switch.end", "POST", "/switch-back", switching.end, Permission.SIGNED_IN),
     Route("statement.own", "GET", "/statement", statements.show_own, Permission.OWN_ACCOUNT),
     Route("customer.list", "GET", "/customers", customers.show_list, Permission.CUSTOMERS_READ),

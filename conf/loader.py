@@ -49,12 +49,25 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
         UnknownSetting: a section or key that does not exist.
         InvalidSetting: a value of the wrong type or out of its range.
     """
-    file = find_file(path, environ)
-    values = _read_file(file) if file is not None else {}
-    for section, name, text in _from_environment(environ):
-        values.setdefault(section, {})[name] = text
+    values: dict[str, dict[str, Any]] = {}
+    for (section, name), (value, _origin) in given(path, environ).items():
+        values.setdefault(section, {})[name] = value
     sections = get_type_hints(Settings)
     return Settings(**{name: sections[name](**chosen) for name, chosen in values.items()})
+
+
+def given(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> dict[tuple[str, str], tuple[Any, str]]:
+    """Settings that are not left at their defaults, by section and name: each value, and what gives it.
+
+    That is the name of the file or of the variable. Arguments and faults are those of `load`.
+    """
+    file = find_file(path, environ)
+    found: dict[tuple[str, str], tuple[Any, str]] = {}
+    for section, chosen in (_read_file(file) if file is not None else {}).items():
+        found |= {(section, name): (value, str(file)) for name, value in chosen.items()}
+    for section, name, value in _from_environment(environ):
+        found[section, name] = (value, f"{PREFIX}{section}{SEPARATOR}{name}".upper())
+    return found
 
 
 def find_file(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Path | None:

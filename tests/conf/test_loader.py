@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from conf.errors import InvalidSetting, UnknownSetting, UnreadableFile
-from conf.loader import load
+from conf.loader import given, load
 from conf.settings import Settings
 
 
@@ -16,6 +16,20 @@ def write(text: str, name: str = "softswitch.toml") -> Path:
     file = Path(name).absolute()
     file.write_text(text)
     return file
+
+
+class TestGiven:
+    def test_each_value_is_named_with_what_gives_it(self) -> None:
+        file = write('[system]\nnode = "a"\n[sip]\nt1 = 1')
+        environ = {"SOFTSWITCH_SYSTEM__NODE": "b", "SOFTSWITCH_BAN__TIME": "60"}
+        assert given(file, environ) == {
+            ("system", "node"): ("b", "SOFTSWITCH_SYSTEM__NODE"),
+            ("sip", "t1"): (1.0, str(file)),
+            ("ban", "time"): (60, "SOFTSWITCH_BAN__TIME"),
+        }
+
+    def test_nothing_is_given_when_there_is_neither(self) -> None:
+        assert given(environ={"PATH": "/bin"}) == {}
 
 
 class TestFile:
