@@ -231,7 +231,12 @@ class TestMessages:
             call_id = await panel.data.record(customer, kind="incoming")
             await panel.data.trace(call_id, *MESSAGES)
             await panel.signed_in("customer", customer)
-            assert 'id="messages"' not in (await panel.get(f"/call-records/{call_id}/1")).text
+            text = (await panel.get(f"/call-records/{call_id}/1")).text
+            for part in ('id="messages"', "192.0.2.1", "a@caller"):
+                assert part not in text
+            panel.forget()
+            await panel.signed_in("support", login="helper")
+            assert "192.0.2.1:5060" in (await panel.get(f"/call-records/{call_id}/1")).text
 
         play(scenario)
 
