@@ -64,6 +64,7 @@ ROUTES: Final = (
     Route("call.stream", "GET", "/live-calls/stream", live_calls.stream, Permission.CALLS_READ),
     Route("call.hang_up", "POST", "/live-calls/{call_id}/hang-up", live_calls.hang_up, Permission.CALLS_HANG_UP),
     Route("record.list", "GET", "/call-records", call_records.show_list, Permission.RECORDS_READ),
+    Route("record.export", "GET", "/call-records/export", call_records.write_file, Permission.RECORDS_READ),
     Route(
         "record.detail", "GET", "/call-records/{call_id}/{attempt}", call_records.show_detail, Permission.RECORDS_READ
     ),

@@ -1,7 +1,6 @@
 """Call records: the list and one record with its charges."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -9,16 +8,14 @@ from typing import Any, Final
 from uuid import UUID
 
 from admin.errors import NotFound
-from admin.format import parse_input_time
 from admin.paging import KeyParts, Page, PageRequest, make_page
 from admin.scope import Scope
 from admin.stores.reading import Pool, reading
+from admin.stores.record_filter import MATCHES, RecordFilter
 from cdr.trace import TracedMessage, read_messages
 
 KEY: Final[KeyParts] = (datetime.fromisoformat, UUID, int)
 """Parts of a cursor: received_at, call_id, attempt."""
-
-RESULTS: Final = ("answered", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +35,21 @@ class Record:
     refused_by: str
     gross: Decimal | None
     currency: str | None
+    calls: int
+    """How many refusals alike the record stands for."""
+    kind: str
+    device: str
+    post_dial_delay: Decimal | None
+    a_address: str
+    ended_by: str
     account: str | None
     account_name: str | None
     decimals: int
     carrier: str | None
     gateway: str | None
+    source_sent: str
+    destination_sent: str
+    b_address: str
 
     @property
     def key(self) -> tuple[datetime, UUID, int]:
@@ -50,113 +57,57 @@ class Record:
         return self.received_at, self.call_id, self.attempt
 
 
-@dataclass(frozen=True, slots=True)
-class RecordFilter:
-    """What the list is narrowed to; an empty field does not narrow it."""
-
-    account: str = ""
-    number: str = ""
-    result: str = ""
-    """`answered`, `failed`, or one of the codes."""
-    gateway: str = ""
-    since: datetime | None = None
-    until: datetime | None = None
-    last_only: bool = False
-
-    @classmethod
-    def read(cls, query: Mapping[str, str]) -> "RecordFilter":
-        """Take the fields of an address. Numbers may be written in any way."""
-        return cls(
-            account=query.get("account", "").strip().upper()[:40],
-            number=re.sub(r"[^0-9*#A-Za-z]", "", query.get("number", ""))[:40],
-            result=query.get("result", "").strip()[:40],
-            gateway=query.get("gateway", "").strip()[:100],
-            since=parse_input_time(query.get("since", "")),
-            until=parse_input_time(query.get("until", "")),
-            last_only=query.get("attempts") == "last",
-        )
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether it lets everything through."""
-        return self == RecordFilter()
-
-    def parameters(self) -> tuple[Any, ...]:
-        """Account, number, answered, code, gateway, since, until for the query."""
-        answered = {"answered": True, "failed": False}.get(self.result)
-        code = self.result.upper() if self.result and answered is None else None
-        number = f"%{self.number}%" if self.number else None
-        return self.account or None, number, answered, code, self.gateway or None, self.since, self.until
-
-
 _LIST: Final = """
-    SELECT cdr.call_id, cdr.attempt, cdr.is_last, cdr.received_at, cdr.duration, cdr.source_received,
-           cdr.destination_received, cdr.sip_code, cdr.q850_cause, cdr.code, cdr.object, cdr.gross, cdr.currency,
-           account.code AS account, account.name AS account_name, account.decimals,
-           carrier.name AS carrier, gateway.name AS gateway
+    SELECT cdr.call_id, cdr.attempt, cdr.is_last, cdr.received_at, cdr.duration, cdr.source_received AS source,
+           cdr.destination_received AS destination, cdr.sip_code, cdr.q850_cause, cdr.code, cdr.object AS refused_by,
+           cdr.gross, cdr.currency, cdr.calls, cdr.kind, cdr.device, cdr.post_dial_delay, cdr.a_address, cdr.ended_by,
+           account.code AS account, account.name AS account_name, coalesce(account.decimals, 4) AS decimals,
+           carrier.name AS carrier, gateway.name AS gateway, cdr.source_sent, cdr.destination_sent, cdr.b_address
     FROM cdr
     LEFT JOIN account ON account.id = cdr.account_id
     LEFT JOIN carrier ON carrier.id = cdr.carrier_id
     LEFT JOIN gateway ON gateway.id = cdr.gateway_id
-    WHERE ($1::bigint IS NULL OR cdr.account_id = $1)
-      AND ($2::bigint IS NULL OR $2 = ANY (cdr.account_chain))
-      AND ($3::text IS NULL OR (SELECT named.id FROM account AS named WHERE named.code = $3) = ANY (cdr.account_chain))
-      AND ($4::text IS NULL OR cdr.source_received ILIKE $4 OR cdr.destination_received ILIKE $4)
-      AND ($5::boolean IS NULL OR (cdr.code = 'ANSWERED') = $5)
-      AND ($6::text IS NULL OR cdr.code = $6)
-      AND ($7::text IS NULL OR gateway.name = $7)
-      AND ($8::timestamptz IS NULL OR cdr.received_at >= $8)
-      AND ($9::timestamptz IS NULL OR cdr.received_at < $9)
-      AND (NOT $10::boolean OR cdr.is_last)
+    WHERE {matches}
 """
 
 _OLDER: Final = """
-      AND ($11::timestamptz IS NULL OR (cdr.received_at <= $11
-           AND (cdr.received_at < $11 OR (cdr.call_id, cdr.attempt) > ($12::uuid, $13::smallint))))
+      AND ($27::timestamptz IS NULL OR (cdr.received_at <= $27
+           AND (cdr.received_at < $27 OR (cdr.call_id, cdr.attempt) > ($28::uuid, $29::smallint))))
     ORDER BY cdr.received_at DESC, cdr.call_id, cdr.attempt
-    LIMIT $14
+    LIMIT $30
 """
 
 _NEWER: Final = """
-      AND (cdr.received_at >= $11
-           AND (cdr.received_at > $11 OR (cdr.call_id, cdr.attempt) < ($12::uuid, $13::smallint)))
+      AND (cdr.received_at >= $27
+           AND (cdr.received_at > $27 OR (cdr.call_id, cdr.attempt) < ($28::uuid, $29::smallint)))
     ORDER BY cdr.received_at, cdr.call_id DESC, cdr.attempt DESC
-    LIMIT $14
+    LIMIT $30
 """
+
+
+_OLDER_QUERY: Final = _LIST.replace("{matches}", MATCHES) + _OLDER
+_NEWER_QUERY: Final = _LIST.replace("{matches}", MATCHES) + _NEWER
 
 
 async def list_records(pool: Pool, scope: Scope, chosen: RecordFilter, asked: PageRequest) -> Page[Record]:
     """A page of the records in scope, newest first."""
-    query = _LIST + (_NEWER if asked.backward else _OLDER)
-    last_only = chosen.last_only or scope.account_id is not None
+    query = _NEWER_QUERY if asked.backward else _OLDER_QUERY
     async with reading(pool) as connection:
-        rows = await connection.fetch(
-            query, scope.exact, scope.top, *chosen.parameters(), last_only, *asked.parts(3), asked.size + 1
-        )
-    return make_page([_record(row) for row in rows], asked, lambda record: record.key)
+        narrowing = await chosen.parameters(connection, scope)
+        rows = await connection.fetch(query, *narrowing, *asked.parts(3), asked.size + 1)
+    return make_page([Record(*row) for row in rows], asked, lambda record: record.key)
 
 
-def _record(row: Any) -> Record:  # noqa: ANN401 - asyncpg's row
-    return Record(
-        call_id=row["call_id"],
-        attempt=row["attempt"],
-        is_last=row["is_last"],
-        received_at=row["received_at"],
-        duration=row["duration"],
-        source=row["source_received"],
-        destination=row["destination_received"],
-        sip_code=row["sip_code"],
-        q850_cause=row["q850_cause"],
-        code=row["code"],
-        refused_by=row["object"],
-        gross=row["gross"],
-        currency=row["currency"],
-        account=row["account"],
-        account_name=row["account_name"],
-        decimals=4 if row["decimals"] is None else row["decimals"],
-        carrier=row["carrier"],
-        gateway=row["gateway"],
-    )
+async def all_records(pool: Pool, scope: Scope, chosen: RecordFilter, size: int = 500) -> AsyncIterator[Record]:
+    """Every record of a list, page after page."""
+    asked = PageRequest(size=size)
+    while True:
+        page = await list_records(pool, scope, chosen, asked)
+        for record in page.rows:
+            yield record
+        if page.next is None:
+            return
+        asked = PageRequest(page.rows[-1].key, size=size)
 
 
 _DETAIL: Final = """

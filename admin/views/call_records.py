@@ -1,28 +1,93 @@
 """Call records: the list and one record."""
 
+from datetime import UTC
+from typing import Final
 from uuid import UUID
 
 from aiohttp import web
 
-from admin import render, signalling
+from admin import export, render, signalling
 from admin.errors import NotFound
 from admin.keys import POOL, USER
 from admin.ladder import make_ladder
 from admin.paging import page_request
 from admin.permissions import Permission
-from admin.stores.records import KEY, RecordFilter, find_record, list_records
+from admin.stores.record_filter import FIELDS, RecordFilter
+from admin.stores.records import KEY, Record, all_records, find_record, list_records
 from admin.views import explain
+
+HEADS: Final = (
+    *("Time (UTC)", "Call", "Account", "Name", "Direction", "Device", "From", "To", "Caller's address"),
+    *("Code", "Refused by", "SIP", "Q.850", "Ended by", "Calls", "Post-dial delay (s)", "Duration (s)"),
+)
+HEADS_OF_MONEY: Final = ("Price", "Currency")
+HEADS_OF_CARRIERS: Final = (*("Attempt", "Last", "Carrier", "Gateway", "From, sent", "To, sent", "Carrier's address"),)
+
+
+FORMATS: Final = ("csv", "txt", "xlsx")
+
+
+def _chosen(request: web.Request) -> RecordFilter:
+    """What the address narrows the records to.
+
+    Raises:
+        NotFound: it asks for something of the carriers' side, which this login does not see.
+    """
+    chosen = RecordFilter.read(request.query)
+    if chosen.names_carriers and not request[USER].may(Permission.CARRIERS_READ):
+        raise NotFound
+    return chosen
 
 
 async def show_list(request: web.Request) -> web.StreamResponse:
     """Show a page of the records in scope, newest first."""
-    chosen = RecordFilter.read(request.query)
-    user = request[USER]
-    if not user.may(Permission.CARRIERS_READ) and chosen.gateway:
-        raise NotFound
+    user, chosen = request[USER], _chosen(request)
     page = await list_records(request.app[POOL], user.scope, chosen, page_request(request.query, KEY))
-    context = {"page": page, "filter": chosen, "codes": list(signalling.CODES)[1:]}
+    sees_carriers = user.may(Permission.CARRIERS_READ)
+    context = {
+        "page": page,
+        "filter": chosen,
+        "fields": {name: each for name, each in FIELDS.items() if sees_carriers or not each.is_of_carrier},
+        "codes": list(signalling.CODES)[1:],
+        "formats": {kind: export.NOTES[kind] for kind in FORMATS},
+    }
     return await render.page(request, "call_records/list", context)
+
+
+async def write_file(request: web.Request) -> web.StreamResponse:
+    """Send everything that is listed, all pages, as a file."""
+    kind = request.query.get("format", "csv")
+    if kind not in FORMATS:
+        raise NotFound
+    user, chosen = request[USER], _chosen(request)
+    sees_money, sees_carriers = user.may(Permission.MONEY_READ), user.may(Permission.CARRIERS_READ)
+    heads = [*HEADS, *(HEADS_OF_MONEY if sees_money else ()), *(HEADS_OF_CARRIERS if sees_carriers else ())]
+    sheet = export.Sheet("Call records", "call-records", heads, [20] * len(heads))
+
+    async def rows() -> export.Rows:
+        async for record in all_records(request.app[POOL], user.scope, chosen):
+            yield _row(record, sees_money=sees_money, sees_carriers=sees_carriers)
+
+    return await export.send(request, kind, sheet, rows())
+
+
+def _row(record: Record, *, sees_money: bool, sees_carriers: bool) -> list[export.Value]:
+    money: list[export.Value] = [record.gross, record.currency]
+    carriers: list[export.Value] = [
+        *(record.attempt, "yes" if record.is_last else "no", record.carrier, record.gateway),
+        *(record.source_sent, record.destination_sent, record.b_address),
+    ]
+    is_caller_shown = sees_carriers or record.kind != "incoming"
+    return [
+        f"{record.received_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+        str(record.call_id),
+        *(record.account, record.account_name, record.kind, record.device, record.source, record.destination),
+        record.a_address if is_caller_shown else "",
+        *(record.code, record.refused_by, record.sip_code, record.q850_cause, record.ended_by, record.calls),
+        *(record.post_dial_delay, record.duration),
+        *(money if sees_money else ()),
+        *(carriers if sees_carriers else ()),
+    ]
 
 
 async def show_detail(request: web.Request) -> web.StreamResponse:

@@ -72,11 +72,12 @@ class Data:
         await self.connection.execute(
             """
             INSERT INTO cdr (call_id, attempt, is_last, received_at, answered_at, ended_at, duration, post_dial_delay,
-                             account_id, account_chain, device, gateway_id, carrier_id, worker, a_call_id, b_address,
-                             source_received, destination_received, destination_sent, a_address, a_transport,
-                             sip_code, q850_cause, code, object, ended_by, gross, currency, kind)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, 1.8, $8, $9, 'ip:1', $10, $11, 'sip-1', 'a@caller', '198.51.100.9:5060',
-                    $12, $13, $14, '192.0.2.1:5060', 'udp', $15, $16, $17, $18, 'caller', $19, 'EUR', $20)
+                             account_id, account_chain, gateway_id, carrier_id, worker, a_call_id, b_address,
+                             source_received, destination_received, destination_sent, a_transport,
+                             sip_code, q850_cause, code, object, ended_by, gross, currency, kind,
+                             device, a_address, destination_used, calls)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, 1.8, $8, $9, $10, $11, 'sip-1', 'a@caller', '198.51.100.9:5060',
+                    $12, $13, $14, 'udp', $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)
             """,
             call_id,
             columns.get("attempt", 1),
@@ -96,8 +97,14 @@ class Data:
             columns.get("q850_cause"),
             code,
             columns.get("object", ""),
+            columns.get("ended_by", "caller"),
             columns.get("gross", Decimal("0.0712") if code == "ANSWERED" else None),
+            columns.get("currency", "EUR"),
             columns.get("kind", "outgoing"),
+            columns.get("device", "ip:1"),
+            columns.get("address", "192.0.2.1:5060"),
+            columns.get("destination_used", ""),
+            columns.get("calls", 1),
         )
         return call_id
 

@@ -1,9 +1,12 @@
 """Call records: who sees which, and how much of them."""
 
+import csv
+import io
 import re
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
+import openpyxl
 import pytest
 
 from tests.admin.conftest import Play
@@ -144,6 +147,130 @@ def test_administrator_narrows_the_list_by_each_filter(play: Play, query: str, c
         assert shown(answer.text) == count
 
     play(scenario)
+
+
+NARROWING = {
+    "": 5,
+    "company=works": 4,
+    "source=33": 1,
+    "source=0": 0,
+    "destination=49": 3,
+    "destination=0049": 0,
+    "direction=incoming": 1,
+    "device=user:9": 1,
+    "address=203.0.113": 1,
+    "shortest=60": 3,
+    "shortest=62": 1,
+    "longest=61": 4,
+    "shortest=61&longest=61": 1,
+    "sip=402": 1,
+    "cause=17": 1,
+    "cause=0": 4,
+    "failure=balance": 1,
+    "failure=balance&result=answered": 0,
+    "ended_by=callee": 1,
+    "carrier=carr0001": 1,
+    "carrier=Carrier+one": 1,
+    "carrier=Carrier": 0,
+    "gateway=gateway-one": 1,
+    "sent=88": 1,
+    "carrier_address=198.51": 5,
+    "attempts=last": 4,
+    "sip=99999999999999999999&cause=x&direction=sideways&failure=none": 5,
+}
+OF_CARRIERS = ("carrier=CARR0001", "gateway=gateway-one", "sent=88", "carrier_address=198.51")
+
+
+async def various_calls(panel: Panel) -> int:
+    """Five records, of which each filter finds its own; the account of four of them."""
+    data = panel.data
+    account = await data.account("CUST0001", company="The Works")
+    other = await data.account("CUST0002", company="100 % other")
+    carrier = await data.carrier("CARR0001", "Carrier one")
+    gateway = await data.gateway(carrier, "gateway-one")
+    await data.record(account, gateway_id=gateway, carrier_id=carrier, destination_sent="88#4930901820")
+    await data.record(account, duration="10.9", device="user:9", ended_by="callee")
+    await data.record(account, code="NO_FUNDS", sip_code=402, q850_cause=17, destination="12125550100")
+    await data.record(account, kind="incoming", address="203.0.113.9:5060", duration="60", destination_used="331")
+    await data.record(other, is_last=False, source="33123456789", destination="0049", destination_used="4930")
+    await data.connection.execute("UPDATE cdr SET duration = 62.5 WHERE account_id = $1", other)
+    return account
+
+
+def test_each_filter_finds_its_records_and_says_so_in_a_chip(play: Play) -> None:
+    async def scenario(panel: Panel) -> None:
+        await various_calls(panel)
+        await panel.signed_in()
+        for query, count in NARROWING.items():
+            answer = await panel.get(f"/call-records?{query}")
+            assert (answer.status, shown(answer.text)) == (200, count), query
+            chips = answer.text.count('class="sw-chip"')
+            assert chips == (0 if "sideways" in query or not query else query.count("=")), query
+
+    play(scenario)
+
+
+def test_carriers_side_is_no_filter_for_accounts(play: Play) -> None:
+    async def scenario(panel: Panel) -> None:
+        account = await various_calls(panel)
+        await panel.signed_in("customer", account)
+        text = (await panel.get("/call-records")).text
+        assert 'name="device"' in text
+        for query in OF_CARRIERS:
+            assert f'name="{query.partition("=")[0]}"' not in text
+            assert (await panel.get(f"/call-records?{query}")).status == 404
+            assert (await panel.get(f"/call-records/export?{query}")).status == 404
+        assert shown((await panel.get("/call-records?address=192.0.2.1")).text) == 3
+        assert shown((await panel.get("/call-records?address=203.0.113")).text) == 0, "a carrier is the caller"
+
+    play(scenario)
+
+
+class TestExport:
+    @staticmethod
+    async def lines(panel: Panel, query: str = "") -> list[list[str]]:
+        answer = await panel.get(f"/call-records/export?format=csv&{query}")
+        assert answer.status == 200
+        return list(csv.reader(io.StringIO(answer.text.lstrip("\ufeff"))))
+
+    def test_file_holds_every_page_of_what_is_listed(self, play: Play) -> None:
+        async def scenario(panel: Panel) -> None:
+            account = await panel.data.account("CUST0001")
+            for number in range(60):
+                code = "NO_FUNDS" if number % 20 == 0 else "ANSWERED"
+                await panel.data.record(account, code=code, source=f"=cmd{number}")
+            await panel.signed_in("accounts")
+            heads, *rows = await self.lines(panel)
+            assert len(rows) == 60
+            assert [row[heads.index("From")] for row in rows] == [f"'=cmd{number}" for number in range(60)]
+            assert rows[1][heads.index("Price")] == "0.0712000000"
+            assert len(await self.lines(panel, "result=NO_FUNDS")) == 1 + 3
+            response = await panel.client.get("/call-records/export?format=xlsx&result=NO_FUNDS")
+            sheet = openpyxl.load_workbook(io.BytesIO(await response.read())).active
+            assert sheet is not None
+            assert [cell.value for cell in next(iter(sheet.rows))] == heads
+            assert sheet.max_row == 1 + 3
+            assert (await panel.get("/call-records/export?format=pdf")).status == 404
+
+        play(scenario)
+
+    def test_file_holds_what_the_login_may_see(self, play: Play) -> None:
+        async def scenario(panel: Panel) -> None:
+            account = await various_calls(panel)
+            await panel.signed_in("customer", account)
+            heads, *rows = await self.lines(panel)
+            assert len(rows) == 4
+            assert "Price" in heads
+            text = str([heads, *rows])
+            for part in ("Carrier", "gateway-one", "88#", "198.51.100.9", "203.0.113.9"):
+                assert part not in text.replace("Caller's address", ""), part
+            panel.forget()
+            await panel.signed_in("support", login="support")
+            text = str(await self.lines(panel))
+            assert "0.0712" not in text
+            assert all(part in text for part in ("Carrier one", "gateway-one", "88#4930901820", "203.0.113.9"))
+
+        play(scenario)
 
 
 def test_list_says_why_a_call_failed(play: Play) -> None:
