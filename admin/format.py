@@ -115,6 +115,15 @@ def parse_input_time(text: str) -> datetime | None:
         return None
 
 
+def parse_day(text: str) -> datetime | None:
+    """Read a field date, as the begin of that day in UTC; None when it is empty or no day of our time."""
+    try:
+        day = datetime.fromisoformat(text[:10]).replace(tzinfo=UTC) if text else None
+    except ValueError:
+        return None
+    return day if day is None or 2000 <= day.year < 2200 else None
+
+
 def ago(span: timedelta, now: datetime | None = None) -> datetime:
     """The moment so long ago."""
     return (now or datetime.now(UTC)) - span

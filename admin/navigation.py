@@ -37,6 +37,7 @@ GROUPS: Final = (
             Entry("Overview", "gauge", "overview.show", Permission.OVERVIEW),
             Entry("Live calls", "phone-call", "call.list", Permission.CALLS_READ),
             Entry("Call records", "list-details", "record.list", Permission.RECORDS_READ),
+            Entry("Call analysis", "activity", "analysis.show", Permission.RECORDS_READ),
             Entry("Explain a call", "zoom-question", "explain.show", Permission.CALLS_EXPLAIN),
         ),
     ),

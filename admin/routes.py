@@ -13,6 +13,7 @@ from admin.permissions import Permission
 from admin.views import (
     audit_log,
     bans,
+    call_analysis,
     call_records,
     customer_actions,
     customer_form,
@@ -68,6 +69,7 @@ ROUTES: Final = (
     Route(
         "record.detail", "GET", "/call-records/{call_id}/{attempt}", call_records.show_detail, Permission.RECORDS_READ
     ),
+    Route("analysis.show", "GET", "/call-analysis", call_analysis.show, Permission.RECORDS_READ),
     Route("explain.show", "GET", "/explain", explain.show, Permission.CALLS_EXPLAIN),
     Route("registration.list", "GET", "/registrations", registrations.show_list, Permission.REGISTRATIONS_READ),
     Route(

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from admin import export, render
 from admin.errors import NotFound
+from admin.format import parse_day
 from admin.keys import POOL, USER
 from admin.paging import page_request
 from admin.stores import ledger
@@ -31,17 +32,9 @@ async def show_own(request: web.Request) -> web.StreamResponse:
 def _period(request: web.Request) -> Period:
     """What the address asks for; this month without it. Days are whole ones, in UTC."""
     now = datetime.now(UTC)
-    since = _day(request.query.get("since", "")) or now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    last = _day(request.query.get("until", "")) or now.replace(hour=0, minute=0, second=0, microsecond=0)
+    since = parse_day(request.query.get("since", "")) or now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    last = parse_day(request.query.get("until", "")) or now.replace(hour=0, minute=0, second=0, microsecond=0)
     return Period(since, max(since, last) + timedelta(days=1))
-
-
-def _day(text: str) -> datetime | None:
-    try:
-        day = datetime.fromisoformat(text[:10]).replace(tzinfo=UTC) if text else None
-    except ValueError:
-        return None
-    return day if day is None or 2000 <= day.year < 2200 else None
 
 
 async def show_list(request: web.Request) -> web.StreamResponse:

@@ -1,0 +1,312 @@
+"""Figures of call analysis: the records of a period in scope, added up in one pass by each thing they are ranked by."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from admin.country_code import CODES, country_code
+from admin.errors import NotFound
+from admin.scope import Scope
+from admin.stores.reading import Pool, reading
+from admin.stores.record_filter import MATCHES, PARAMETERS, RecordFilter
+
+SHOWN: Final = 10
+"""Rows of a ranking."""
+ON_NET: Final = "on_net"
+"""Stands for a country where a call stayed inside the switch."""
+_DIMENSIONS: Final = ("currency", "sip_code", "code", "carrier_id", "device", "prefix", "country", "start")
+"""Bits of `grouping()`, from the lowest."""
+
+_FIGURES: Final = """
+    WITH record AS (
+        SELECT date_bin($27::interval, cdr.received_at, $5) AS start, cdr.device, cdr.carrier_id, cdr.code,
+               cdr.sip_code, coalesce(cdr.q850_cause, 0) AS cause, cdr.currency, cdr.is_last, cdr.attempt, cdr.calls,
+               cdr.duration, cdr.post_dial_delay, cdr.gross, cdr.code = 'ANSWERED' AS is_answered,
+               CASE cdr.kind WHEN 'on_net' THEN 'on_net'
+                   ELSE left(coalesce(nullif(cdr.destination_used, ''), cdr.destination_received), 3) END AS country,
+               left(coalesce(nullif(cdr.destination_used, ''), cdr.destination_received), 5) AS prefix
+        FROM cdr
+        WHERE {matches}
+    ), figures AS (
+        SELECT grouping(start, country, prefix, device, carrier_id, code, sip_code, currency) AS missing,
+               start, country, prefix, device, carrier_id, code, sip_code, cause, currency,
+               coalesce(sum(calls) FILTER (WHERE is_last), 0) AS calls,
+               coalesce(sum(calls) FILTER (WHERE attempt > 0), 0) AS attempts,
+               count(*) FILTER (WHERE is_answered) AS answered,
+               sum(duration) AS seconds, count(post_dial_delay) AS delays, sum(post_dial_delay) AS delayed,
+               sum(gross) AS price
+        FROM record
+        GROUP BY GROUPING SETS ((), (start), (country), (prefix), (device), (carrier_id), (code), (sip_code, cause),
+                                (currency))
+    ), ranked AS (
+        SELECT figures.*,
+               row_number() OVER (PARTITION BY missing
+                                  ORDER BY CASE WHEN carrier_id IS NULL THEN calls ELSE attempts END DESC,
+                                           prefix, device, sip_code, cause, carrier_id) AS place
+        FROM figures
+    )
+    SELECT missing, start, country, prefix, device, carrier_id, code, sip_code, cause, currency,
+           calls, attempts, answered, seconds, delays, delayed, price
+    FROM ranked
+    WHERE place <= $28 OR start IS NOT NULL OR country IS NOT NULL OR code IS NOT NULL OR currency IS NOT NULL
+    ORDER BY missing, place
+"""
+
+_COSTS: Final = """
+    SELECT cdr_charge.currency,
+           sum(cdr_charge.gross) FILTER (WHERE CASE WHEN $27::bigint IS NULL THEN cdr_charge.level = -1
+                                               ELSE cdr_charge.account_id = $27 END) AS cost,
+           sum(cdr_charge.profit) FILTER (
+               WHERE cdr_charge.level = coalesce(array_position(cdr.account_chain, $27) - 1,
+                                                 cardinality(cdr.account_chain)) - 1) AS profit
+    FROM cdr
+    JOIN cdr_charge ON cdr_charge.call_id = cdr.call_id AND cdr_charge.attempt = cdr.attempt
+                   AND cdr_charge.received_at = cdr.received_at
+    WHERE cdr_charge.received_at >= $5 AND cdr_charge.received_at < $6
+      AND cdr.code = 'ANSWERED'
+      AND {matches}
+    GROUP BY cdr_charge.currency
+    ORDER BY cdr_charge.currency
+"""
+
+_FIGURES_QUERY: Final = _FIGURES.replace("{matches}", MATCHES)
+_COSTS_QUERY: Final = _COSTS.replace("{matches}", MATCHES)
+assert PARAMETERS == 26, "the parameters of these queries follow those of MATCHES"
+
+_ACCOUNT: Final = """
+    WITH RECURSIVE above AS (
+        SELECT self.id, self.parent_id FROM account AS self WHERE self.code = $1
+        UNION ALL
+        SELECT upper.id, upper.parent_id FROM account AS upper JOIN above ON upper.id = above.parent_id
+    )
+    SELECT account.code, account.name, account.kind
+    FROM account
+    WHERE account.code = $1 AND ($2::bigint IS NULL OR account.id = $2)
+      AND ($3::bigint IS NULL OR $3 IN (SELECT above.id FROM above))
+"""
+
+_DEVICES: Final = """
+    SELECT 'ip:' || ip_device.id AS key, abbrev(ip_device.address::inet) AS name, account.code AS account
+    FROM ip_device JOIN account ON account.id = ip_device.account_id
+    WHERE ip_device.id = ANY ($1::bigint[])
+    UNION ALL
+    SELECT 'user:' || sip_user.id, sip_user.username, account.code
+    FROM sip_user JOIN account ON account.id = sip_user.account_id
+    WHERE sip_user.id = ANY ($2::bigint[])
+"""
+
+_CARRIERS: Final = "SELECT id, code, name FROM carrier WHERE id = ANY ($1::bigint[])"
+
+
+@dataclass(slots=True)
+class Figures:
+    """What some records add up to."""
+
+    calls: int = 0
+    attempts: int = 0
+    """Tries at gateways: more than calls where another one was tried, fewer where calls were refused before any."""
+    answered: int = 0
+    seconds: Decimal = Decimal(0)
+    delays: int = 0
+    """How many attempts rang."""
+    delayed: Decimal = Decimal(0)
+    """Seconds until their first sign of ringing."""
+    price: Decimal | None = None
+    """What the accounts pay; only where it is of one currency."""
+
+    @property
+    def mean_duration(self) -> Decimal | None:
+        """Of answered calls; None where there was none."""
+        return self.seconds / self.answered if self.answered else None
+
+    @property
+    def delay(self) -> Decimal | None:
+        """Mean seconds until the first sign of ringing; None where nothing rang."""
+        return self.delayed / self.delays if self.delays else None
+
+    @property
+    def minutes(self) -> Decimal:
+        """Minutes of talk."""
+        return self.seconds / 60
+
+    def add(self, other: "Figures") -> None:
+        """Add another one, that has none of the same records; the price is not."""
+        self.calls += other.calls
+        self.attempts += other.attempts
+        self.answered += other.answered
+        self.seconds += other.seconds
+        self.delays += other.delays
+        self.delayed += other.delayed
+
+
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """A row of a ranking."""
+
+    key: str
+    """As the list of records takes it in an address; empty where no filter finds it."""
+    title: str
+    note: str
+    figures: Figures
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """What calls cost in one currency; None for what there is none of, or what the login may not see."""
+
+    currency: str
+    price: Decimal | None = None
+    cost: Decimal | None = None
+    profit: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Analysed:
+    """The account that is looked at."""
+
+    code: str
+    name: str
+    kind: str
+
+
+@dataclass(slots=True)
+class Analysis:
+    """All figures of a page."""
+
+    total: Figures = field(default_factory=Figures)
+    times: dict[datetime, Figures] = field(default_factory=dict)
+    """By the start of each hour or day; those without calls are not in it."""
+    countries: list[Rank] = field(default_factory=list)
+    prefixes: list[Rank] = field(default_factory=list)
+    devices: list[Rank] = field(default_factory=list)
+    carriers: list[Rank] = field(default_factory=list)
+    codes: dict[str, Figures] = field(default_factory=dict)
+    answers: list[tuple[int, int, Figures]] = field(default_factory=list)
+    """SIP code and Q.850 cause (0 for none) of calls that were not answered."""
+    money: list[Money] = field(default_factory=list)
+
+
+async def find_account(pool: Pool, scope: Scope, code: str) -> Analysed:
+    """Find an account, a customer or a reseller.
+
+    Raises:
+        NotFound: there is none of this code in scope.
+    """
+    row = await pool.fetchrow(_ACCOUNT, code, scope.exact, scope.top)
+    if row is None:
+        raise NotFound
+    return Analysed(*row)
+
+
+async def analyse(
+    pool: Pool, scope: Scope, chosen: RecordFilter, step: timedelta, *, money: bool, cost: bool, carriers: bool
+) -> Analysis:
+    """Add up the records of a period.
+
+    Args:
+        pool: The database.
+        scope: What the login sees.
+        chosen: The account, and the period with both its ends.
+        step: Length of the parts of the period.
+        money: Whether to load what the accounts pay.
+        cost: Whether to load costs and profit: of staff what the carriers cost, of a reseller what itself pays.
+        carriers: Whether to load the ranking of carriers.
+    """
+    found = Analysis()
+    async with reading(pool) as connection:
+        await connection.execute("SET LOCAL work_mem = '64MB'")  # so that each grouping is hashed and nothing is sorted
+        narrowing = await chosen.parameters(connection, scope)
+        rows = await connection.fetch(_FIGURES_QUERY, *narrowing, step, 2 * SHOWN)
+        costs = await connection.fetch(_COSTS_QUERY, *narrowing, scope.account_id) if cost else []
+        groups = _sort_out(rows)
+        names = await _device_names(connection, [str(row["device"]) for row in groups["device"]])
+        sellers = {}
+        if carriers:
+            ids = [row["carrier_id"] for row in groups["carrier_id"]]
+            sellers = {row["id"]: (row["code"], row["name"]) for row in await connection.fetch(_CARRIERS, ids)}
+    for row in groups[""]:
+        found.total = _figures(row)
+    found.times = {row["start"]: _figures(row) for row in groups["start"]}
+    found.countries = _countries(groups["country"])
+    found.prefixes = [Rank(row["prefix"], row["prefix"], "", _figures(row)) for row in groups["prefix"]][:SHOWN]
+    found.devices = []
+    for row in groups["device"][:SHOWN]:
+        name, owner = names.get(row["device"], (row["device"], "deleted"))
+        found.devices.append(Rank(row["device"], name, owner, _figures(row)))
+    found.carriers = [
+        Rank(code, name, code, _figures(row))
+        for row in sorted(groups["carrier_id"], key=lambda row: -row["attempts"])
+        for code, name in [sellers.get(row["carrier_id"], ("", "Deleted carrier"))]
+        if carriers
+    ][:SHOWN]
+    found.codes = {row["code"]: _figures(row) for row in groups["code"] if row["calls"]}
+    found.answers = [
+        (row["sip_code"], row["cause"], _figures(row)) for row in groups["sip_code"] if not row["answered"]
+    ]
+    found.money = _money(groups["currency"], costs, is_shown=money)
+    return found
+
+
+def _sort_out(rows: list[Any]) -> dict[str, list[Any]]:
+    """The rows of each grouping by the name of what they are grouped by; without a name those that are of nothing."""
+    every = (1 << len(_DIMENSIONS)) - 1
+    groups: dict[str, list[Any]] = {name: [] for name in ("", *_DIMENSIONS)}
+    for row in rows:
+        bit = every & ~row["missing"]
+        name = _DIMENSIONS[bit.bit_length() - 1] if bit else ""
+        if not name or (row[name] not in {None, ""} and (row["calls"] or name in {"carrier_id", "currency"})):
+            groups[name].append(row)
+    return groups
+
+
+def _figures(row: Any) -> Figures:  # noqa: ANN401 - asyncpg's row
+    return Figures(
+        int(row["calls"]),
+        int(row["attempts"]),
+        row["answered"],
+        row["seconds"] or Decimal(0),
+        row["delays"],
+        row["delayed"] or Decimal(0),
+        row["price"],
+    )
+
+
+def _countries(rows: list[Any]) -> list[Rank]:
+    """Countries by calls; the rows are by the first three digits, which hold every country code."""
+    countries: dict[str, Figures] = {}
+    for row in rows:
+        code = ON_NET if row["country"] == ON_NET else country_code(row["country"])
+        countries.setdefault(code, Figures()).add(_figures(row))
+    ranks = [
+        Rank(code, "Inside the switch", "", figures)
+        if code == ON_NET
+        else Rank(code, CODES.get(code, "Other numbers"), f"+{code}" if code else "", figures)
+        for code, figures in countries.items()
+    ]
+    return sorted(ranks, key=lambda rank: -rank.figures.calls)[:SHOWN]
+
+
+async def _device_names(connection: Any, keys: list[str]) -> dict[str, tuple[str, str]]:  # noqa: ANN401
+    """Name and account of each device that is still there."""
+    ids: dict[str, list[int]] = {"ip": [], "user": []}
+    for key in keys:
+        kind, _, number = key.partition(":")
+        if kind in ids and number.isdecimal():
+            ids[kind].append(int(number))
+    rows = await connection.fetch(_DEVICES, ids["ip"], ids["user"])
+    return {row["key"]: (row["name"], row["account"]) for row in rows}
+
+
+def _money(prices: list[Any], costs: list[Any], *, is_shown: bool) -> list[Money]:
+    paid = {row["currency"]: row["price"] for row in prices} if is_shown else {}
+    other = {row["currency"]: row for row in costs}
+    return [
+        Money(
+            currency,
+            paid.get(currency),
+            other[currency]["cost"] if currency in other else None,
+            other[currency]["profit"] if currency in other else None,
+        )
+        for currency in sorted({*paid, *other})
+    ]
