@@ -45,6 +45,7 @@ GROUPS: Final = (
         "Accounts",
         (
             Entry("Customers", "users", "customer.list", Permission.CUSTOMERS_READ),
+            Entry("Resellers", "building", "reseller.list", Permission.RESELLERS_READ),
             Entry("My account", "wallet", "statement.own", Permission.OWN_ACCOUNT),
         ),
     ),

@@ -15,6 +15,9 @@ class Permission(StrEnum):
     CUSTOMERS_READ = "customers.read"
     CUSTOMERS_WRITE = "customers.write"
     """Make, change, suspend and delete customers."""
+    RESELLERS_READ = "resellers.read"
+    RESELLERS_WRITE = "resellers.write"
+    """Make and change resellers, and permit them routes."""
     CONFIGURATION_READ = "configuration.read"
     """Devices, dialing routes and number rules of customers; a customer sees those that its account lets it change."""
     CONFIGURATION_WRITE = "configuration.write"
@@ -78,6 +81,7 @@ ROLE_PERMISSIONS: Final[dict[str, frozenset[Permission]]] = {
     "accounts": _EVERYBODY
     | {
         Permission.CUSTOMERS_READ,
+        Permission.RESELLERS_READ,
         Permission.CONFIGURATION_READ,
         Permission.MONEY_READ,
         Permission.PAYMENTS_WRITE,
@@ -90,6 +94,8 @@ ROLE_PERMISSIONS: Final[dict[str, frozenset[Permission]]] = {
     | {
         Permission.CUSTOMERS_READ,
         Permission.CUSTOMERS_WRITE,
+        Permission.RESELLERS_READ,
+        Permission.RESELLERS_WRITE,
         Permission.CONFIGURATION_READ,
         Permission.CONFIGURATION_WRITE,
         Permission.PAYMENTS_WRITE,

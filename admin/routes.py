@@ -28,6 +28,7 @@ from admin.views import (
     password,
     payments,
     registrations,
+    resellers,
     session,
     statements,
     switching,
@@ -94,6 +95,11 @@ ROUTES: Final = (
     Route("customer.columns", "POST", "/customers/columns", customers.choose_columns, Permission.CUSTOMERS_READ),
     Route("customer.new", "GET", "/customers/new", customer_form.new_form, Permission.CUSTOMERS_WRITE),
     Route("customer.add", "POST", "/customers/new", customer_form.add, Permission.CUSTOMERS_WRITE),
+    Route("reseller.list", "GET", "/resellers", resellers.show_list, Permission.RESELLERS_READ),
+    Route("reseller.new", "GET", "/resellers/new", resellers.new_form, Permission.RESELLERS_WRITE),
+    Route("reseller.add", "POST", "/resellers/new", resellers.add, Permission.RESELLERS_WRITE),
+    Route("reseller.details", "GET", "/resellers/{code}", resellers.details, Permission.RESELLERS_READ),
+    Route("reseller.change", "POST", "/resellers/{code}", resellers.change, Permission.RESELLERS_WRITE),
     *(
         Route(name, method, f"/customers/{{code}}{path}", view, permission)
         for name, method, path, view, permission in (

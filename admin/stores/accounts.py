@@ -1,4 +1,4 @@
-"""One customer: found by its code within the scope of a login, and what its pages say of it."""
+"""One customer or reseller: found by its code within the scope of a login, and what its pages say of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from rating.ledger import Connection
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A customer, as the head of its pages shows it."""
+    """A customer or reseller, as the head of its pages shows it."""
 
     account_id: int
     code: str
@@ -55,6 +55,22 @@ async def find_customer(source: Pool | Connection, scope: Scope, code: str) -> A
     Raises:
         NotFound: there is none of this code in scope.
     """
+    return await _find(source, scope, code, "customer")
+
+
+async def find_reseller(source: Pool | Connection, scope: Scope, code: str) -> Account:
+    """Find a reseller. That of the login itself is not in its scope: those above it manage it.
+
+    Raises:
+        NotFound: there is none of this code in scope.
+    """
+    account = await _find(source, scope, code, "reseller")
+    if account.account_id == scope.account_id:
+        raise NotFound
+    return account
+
+
+async def _find(source: Pool | Connection, scope: Scope, code: str, kind: str) -> Account:
     record = await source.fetchrow(
         """
         SELECT account.id AS account_id, account.code, account.name, account.company, account.status,
@@ -65,7 +81,7 @@ async def find_customer(source: Pool | Connection, scope: Scope, code: str) -> A
         FROM account
         JOIN account_balance ON account_balance.account_id = account.id
         LEFT JOIN account AS parent ON parent.id = account.parent_id
-        WHERE account.code = $1 AND account.kind = 'customer'
+        WHERE account.code = $1 AND account.kind = $4
           AND ($2::bigint IS NULL OR account.id = $2)
           AND ($3::bigint IS NULL OR $3 IN (
               WITH RECURSIVE above AS (
@@ -79,6 +95,7 @@ async def find_customer(source: Pool | Connection, scope: Scope, code: str) -> A
         code,
         scope.exact,
         scope.top,
+        kind,
     )
     if record is None:
         raise NotFound

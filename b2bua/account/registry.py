@@ -1,8 +1,8 @@
-"""Customers as their form makes and changes them, with the tariff, the reseller and the login that it names."""
+"""Customers and resellers as their form makes and changes them, with the tariff, reseller and login that it names."""
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from b2bua.account import store
 from b2bua.account.customer import Customer, NewCustomer, plain
@@ -12,8 +12,10 @@ from rating.ledger import Connection
 Row = Mapping[str, Any]
 
 
-async def add_customer(connection: Connection, form: NewCustomer, password_hash: str) -> str:
-    """Make a customer with its login, and return its code.
+async def add_customer(
+    connection: Connection, form: NewCustomer, password_hash: str, kind: Literal["customer", "reseller"] = "customer"
+) -> str:
+    """Make a customer, or a reseller, with its login, and return its code.
 
     Raises:
         Refused: no such tariff or reseller, another currency, or the login is taken.
@@ -21,11 +23,11 @@ async def add_customer(connection: Connection, form: NewCustomer, password_hash:
     async with connection.transaction():
         parent = await _reseller(connection, form.parent) if form.parent else None
         tariff = await _tariff(connection, form.tariff, parent["currency"] if parent else None, "the reseller")
-        code = await store.next_account_code(connection, "customer")
+        code = await store.next_account_code(connection, kind)
         await store.add_account(
             connection,
             code,
-            kind="customer",
+            kind=kind,
             name=form.name,
             currency=tariff["currency"],
             parent_id=parent["id"] if parent else None,
@@ -36,11 +38,12 @@ async def add_customer(connection: Connection, form: NewCustomer, password_hash:
                 await connection.execute(
                     """
                     INSERT INTO panel_user (login, password_hash, role, account_id)
-                    SELECT $2, $3, 'customer', id FROM account WHERE code = $1
+                    SELECT $2, $3, $4, id FROM account WHERE code = $1
                     """,
                     code,
                     form.login,
                     password_hash,
+                    kind,
                 )
         except AlreadyThere:
             raise Refused("login", f"Web user name {form.login} is taken: choose another") from None
@@ -48,14 +51,14 @@ async def add_customer(connection: Connection, form: NewCustomer, password_hash:
 
 
 async def change_customer(connection: Connection, code: str, form: Customer) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Change a customer and return what was changed, as it was and as it is.
+    """Change a customer or reseller and return what was changed, as it was and as it is.
 
     Raises:
         Refused: no such tariff, another currency, less credit than it has, or money that a trial must not have.
     """
     async with connection.transaction():
         before = await _row(connection, code)
-        tariff = await _tariff(connection, form.tariff, before["currency"], "the customer")
+        tariff = await _tariff(connection, form.tariff, before["currency"], "the account")
         if before["granted"] + form.credit_limit > form.max_credit_limit:
             raise Refused(
                 "max_credit_limit", f"Maximum credit limit must cover the {plain(before['granted'])} granted now"
