@@ -14,6 +14,8 @@ ACTIONS: Final = {
     "customer.change": "Customer changed",
     "customer.set_status": "Status changed",
     "customer.delete": "Customer deleted",
+    "reseller.add": "Reseller added",
+    "reseller.change": "Reseller changed",
     "item.add": "Configuration added",
     "item.change": "Configuration changed",
     "item.remove": "Configuration removed",
