@@ -116,7 +116,11 @@ class CalleeLeg(Leg):
     def _is_sent_again(self, response: Response) -> bool:
         """Whether the peer only wants to know who we are, or a longer session (RFC 3261 §22.2, RFC 4028 §7.3)."""
         invite, dialog = self._invite, self.dialog
-        if invite is None or dialog is None or not (self._is_proved(response) or lengthen(invite, response)):
+        if (
+            invite is None
+            or dialog is None
+            or not (lengthen(invite, response) if response.status == 422 else self._is_proved(response))
+        ):
             return False
         dialog.local_cseq += 1
         self._invite_cseq = dialog.local_cseq

@@ -725,8 +725,11 @@ def _is_behind_nat(request: Request, flow: Flow) -> bool:
     source = flow.host
     if is_hidden(request.via.host, source) or is_hidden(connection_address(request.body), source):
         return True
+    contact = request.headers.first("contact")
+    if f"@{source}" in contact or f"@[{source}]" in contact:
+        return False  # as of nearly everybody: it need not be parsed
     try:
-        return is_hidden(Address.parse(request.headers.first("contact")).uri.host, source)
+        return is_hidden(Address.parse(contact).uri.host, source)
     except ParseError:
         return False
 

@@ -44,8 +44,11 @@ def is_reliable(request: Request, mode: str, *, has_session: bool) -> bool:
         mode: Of the gateway that it came from, `off`, `supported` or `required`; telephones have `supported`.
         has_session: Whether the answer has a session description: losing that would hurt.
     """
-    if requires(request):
+    headers = request.headers
+    if "require" in headers and requires(request):
         return True
+    if "supported" not in headers:
+        return False
     return mode != "off" and (has_session or mode == "required") and supports(request, TAG)
 
 
