@@ -83,6 +83,7 @@ class KeepAlive(Follower):
         self._slots: list[dict[int, list[_Kept]]] = [{} for _ in range(SLOTS)]
         self._waiting: deque[_Kept] = deque()
         """Whose turn it is."""
+        self._has_ways = asyncio.Event()
         self._began = endpoint.now()
         self._next_slot = 0
         """Since the beginning."""
@@ -104,6 +105,7 @@ class KeepAlive(Follower):
         after = [kept for kept in wanted if kept is not None]
         if after:
             slot[sip_user_id] = after
+            self._has_ways.set()
 
     def _keep(self, binding: Binding, known: _Kept | None) -> _Kept | None:
         flow = self._flow(binding)
@@ -159,6 +161,9 @@ class KeepAlive(Follower):
         if self._method == "off":
             return
         while True:
+            if not any(self._slots):
+                self._has_ways.clear()
+                await self._has_ways.wait()  # a worker without telephones need not wake up
             await asyncio.sleep(LOOK)
             if self.turn(self._endpoint.now()):
                 self._endpoint.end_of_turn()

@@ -320,6 +320,9 @@ class Subscriptions:
         """Look at what has changed, for ever."""
         while True:
             await asyncio.sleep(LOOK)
+            if not self._by_user:
+                self._is_behind = True  # nobody wants to know: whoever comes next is told all
+                continue
             self.look()
             self._endpoint.end_of_turn()
 
