@@ -86,7 +86,7 @@ def encode_line(data: dict[str, Any]) -> bytes:
     except TypeError:
         # A peer's header may hold bytes that are no text: they become question marks, the record is not lost.
         body = json.dumps(data, default=asdict, ensure_ascii=False).encode("utf-8", "replace")
-    return b"%08x %b\n" % (zlib.crc32(body), body)
+    return b"".join((f"{zlib.crc32(body):08x} ".encode(), body, b"\n"))
 
 
 def read_lines(path: Path, offset: int, limit: int) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -240,6 +240,11 @@ class JournalWriter:
                     if line["kind"] == "cdr":
                         yield (number, offset), line
 
+    @property
+    def has_lines(self) -> bool:
+        """Whether `flush` has anything to write."""
+        return bool(self._buffer)
+
     def append(self, line: dict[str, Any]) -> None:
         """Collect a line for the next `flush`."""
         self._buffer.append(encode_line(line))
@@ -306,9 +311,9 @@ def _lock(file: int) -> bool:
 
 
 def _write_all(file: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(file, view) :]
+    written = os.write(file, data)
+    while written < len(data):
+        written += os.write(file, memoryview(data)[written:])
 
 
 class _Syncer:

@@ -9,7 +9,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal
 from functools import reduce
 from typing import Final
 
-from rating.tariff import Rate
+from rating.tariff import ONE, Rate
 
 _EXACT: Final = Context(prec=120)
 """Wide enough that every product of rate, seconds and multiplier is exact and a division by 60 never rounds wrongly."""
@@ -70,9 +70,13 @@ def unrounded(billed: int, rate: Rate) -> Decimal:
 
 
 def _sixtyfold(billed: int, rate: Rate) -> Decimal:
-    amount = _EXACT.multiply(_EXACT.multiply(rate.rate_per_minute, Decimal(billed)), rate.multiplier)
-    once = _EXACT.add(rate.addition, rate.connection_charge)
-    return _EXACT.add(amount, _EXACT.multiply(_SIXTY, once)) if once else amount
+    amount = _EXACT.multiply(rate.rate_per_minute, billed)
+    if rate.multiplier != ONE:
+        amount = _EXACT.multiply(amount, rate.multiplier)
+    if rate.addition or rate.connection_charge:
+        once = _EXACT.add(rate.addition, rate.connection_charge)
+        amount = _EXACT.add(amount, _EXACT.multiply(_SIXTY, once))
+    return amount
 
 
 def charge(seconds: int, rate: Rate, billing: Billing) -> Charge:

@@ -292,8 +292,9 @@ class ActiveCall(TimerOwner):
         flow = leg.transaction.flow if leg.transaction is not None else leg.flow  # a large INVITE may have gone by TCP
         self.record.b_call_id, self.record.b_transport = leg.dialog.call_id, flow.transport
         self.record.b_address = join_host_port(leg.flow.host, leg.flow.port)
-        offer = self._offer if self.anchor is None else self.anchor.offered_by(self.caller)
-        self._sessions.begin_as_uac(leg, response, self.parties.as_ours(offer, leg))
+        if "session-expires" in response.headers:
+            offer = self._offer if self.anchor is None else self.anchor.offered_by(self.caller)
+            self._sessions.begin_as_uac(leg, response, self.parties.as_ours(offer, leg))
         self.record.codec_used = next(iter(audio_codecs(body)), "")
         self.record.b_user_agent = response.headers.first("server") or response.headers.first("user-agent")
         self.handle(Answered(self.parties.as_ours(body, self.caller)))

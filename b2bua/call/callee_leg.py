@@ -88,6 +88,7 @@ class CalleeLeg(Leg):
         dialog.remote_target = uri
         dialog.local_cseq = self._invite_cseq = 1
         headers = Headers()
+        headers["via"] = []  # its place, for the transaction layer
         headers["max-forwards"] = [str(max_forwards)]
         headers["from"] = [dialog.local_value]
         headers["to"] = [callee]

@@ -185,7 +185,8 @@ class CallDriver(EndpointUser):
 
     def before_send(self) -> None:
         """Write the journal before anything leaves."""
-        self.journal.flush(time.time())
+        if self.journal.has_lines:
+            self.journal.flush(time.time())
 
     def handle_event(self, event: SIPEvent, now: float) -> None:
         """One event of the transaction layer."""
@@ -205,6 +206,8 @@ class CallDriver(EndpointUser):
         user = event.transaction.user
         if event.response.body:
             _settle(event.response)
+        if user is None:
+            return  # nobody waits for it: that of a BYE
         if isinstance(user, CalleeLeg):
             if user.gateway_id:
                 self.health.answered(user.gateway_id)
@@ -353,15 +356,16 @@ class CallDriver(EndpointUser):
         if unsupported := _required(request):
             self._answer(transaction, request, 420, {"unsupported": unsupported})
             return
+        headers = request.headers
         try:
-            terms_as_uas(request, self.session_timer)
+            if "session-expires" in headers:
+                terms_as_uas(request, self.session_timer)
         except TooShort:
             self._answer(transaction, request, 422, {"min-se": str(LEAST)})
             return
         except ParseError:
             self._answer(transaction, request, 400, {})
             return
-        headers = request.headers
         is_plain = not request.body or (headers.first("content-type") == SDP and "content-encoding" not in headers)
         if not is_plain and not settle_body(request):
             self._answer(transaction, request, 415, {"accept": SDP, "accept-encoding": "identity"})

@@ -5,6 +5,7 @@ nothing, or an INVITE with the session as it was; who waits for a refresh in vai
 """
 
 from enum import IntEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from b2bua.sip.errors import ParseError
@@ -27,6 +28,11 @@ _MARGIN: Final = 32.0
 
 _RETRY: Final = 5.0
 """Seconds after which a refresh that was refused for the moment is sent again."""
+
+_NO_TAGS: Final[frozenset[str]] = frozenset()
+
+_KNOWN_LENGTH: Final = 256
+"""Longest value that is remembered with its tags, so that a peer that invents them cannot fill the memory."""
 
 
 class Terms(NamedTuple):
@@ -69,7 +75,7 @@ def read_least(message: Request | Response) -> int:
 
 def supports(message: Request | Response, tag: str = TAG) -> bool:
     """Whether a peer knows an option tag: it stands in Supported or Require."""
-    return any(tag in _tags(message, name) for name in ("supported", "require"))
+    return tag in _tags(message, "supported") or tag in _tags(message, "require")
 
 
 def allows(message: Request | Response, method: str) -> bool:
@@ -77,14 +83,24 @@ def allows(message: Request | Response, method: str) -> bool:
     return method.lower() in _tags(message, "allow")
 
 
-def _tags(message: Request | Response, name: str) -> set[str]:
-    tags: set[str] = set()
-    for value in message.headers.get(name, ()):
-        try:
-            tags.update(part.lower() for part in split_outside_quotes(value, ","))
-        except ParseError:
-            continue
-    return tags
+def _tags(message: Request | Response, name: str) -> frozenset[str]:
+    values = message.headers.get(name)
+    if values is None:
+        return _NO_TAGS
+    if len(values) == 1 and len(values[0]) <= _KNOWN_LENGTH:
+        return _known_tags(values[0])
+    return _NO_TAGS.union(*map(_read_tags, values))
+
+
+def _read_tags(value: str) -> frozenset[str]:
+    try:
+        return frozenset(part.lower() for part in split_outside_quotes(value, ","))
+    except ParseError:
+        return _NO_TAGS
+
+
+# Telephones of a make all say the same.
+_known_tags = lru_cache(1024)(_read_tags)
 
 
 def terms_as_uas(request: Request, wanted: int) -> Terms | None:

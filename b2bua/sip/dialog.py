@@ -110,6 +110,7 @@ class Dialog:
             cseq = self.local_cseq
         uri, routes = self._next_hop()
         headers = Headers()
+        headers["via"] = []  # its place, for the transaction layer
         if routes:
             headers["route"] = routes
         headers["max-forwards"] = ["70"]

@@ -100,6 +100,6 @@ def parse_number(text: str, name: str, highest: int = 2**32 - 1) -> int:
     Raises:
         ParseError: not ASCII digits, or too large.
     """
-    if not (text.isascii() and text.isdigit()) or len(text) > 10 or int(text) > highest:
-        raise ParseError(f"{name} is not a number up to {highest}")
-    return int(text)
+    if len(text) <= 10 and text.isascii() and text.isdigit() and (number := int(text)) <= highest:
+        return number
+    raise ParseError(f"{name} is not a number up to {highest}")

@@ -62,6 +62,21 @@ def written_name(canonical: str) -> str:
     return written
 
 
+class _Prefixes(dict[str, str]):
+    """Canonical name -> what stands before its value on the wire, for the writer's only look."""
+
+    __slots__ = ()
+
+    def __missing__(self, canonical: str) -> str:
+        prefix = f"{written_name(canonical)}: "
+        if len(self) < _KNOWN_LIMIT:
+            self[canonical] = prefix
+        return prefix
+
+
+written_prefixes: Final = _Prefixes()
+
+
 class Headers(dict[str, list[str]]):
     """Canonical name -> values; a name is present only with at least one value."""
 

@@ -12,7 +12,7 @@ from b2bua.sip.address import tag_of
 from b2bua.sip.cseq import parse_cseq
 from b2bua.sip.errors import ParseError
 from b2bua.sip.grammar import BLANKS, METHODS, is_token, parse_number, split_outside_quotes
-from b2bua.sip.headers import Headers, canonical_name, known_names, written_name
+from b2bua.sip.headers import Headers, canonical_name, known_names, written_name, written_prefixes
 from b2bua.sip.status import reason_phrase
 from b2bua.sip.uri import SCHEMES, URI
 from b2bua.sip.via import Via
@@ -79,13 +79,10 @@ class Message:
         self.to_tag = tag_of(recipient)
 
     def _to_bytes(self, start_line: str) -> bytes:
-        lines = [start_line]
-        for name, values in self.headers.items():
-            written = written_name(name)
-            for value in values:
-                lines.append(f"{written}: {value}")
-        lines.append(f"Content-Length: {len(self.body)}\r\n\r\n")
-        head = "\r\n".join(lines).encode("utf-8", "surrogateescape")
+        prefixes = written_prefixes
+        lines = [prefixes[name] + value for name, values in self.headers.items() for value in values]
+        text = "\r\n".join((start_line, *lines, f"Content-Length: {len(self.body)}\r\n\r\n"))
+        head = text.encode("utf-8", "surrogateescape")
         return head + self.body if self.body else head
 
 
@@ -193,10 +190,12 @@ def _read_headers(lines: list[str]) -> Headers:
     headers = Headers()
     names = known_names
     for line in islice(lines, 1, None):
-        name, colon, value = line.partition(":")
-        if not colon:
-            raise ParseError("header without a colon")
-        name = names.get(name) or canonical_name(name)
+        spelling, colon, value = line.partition(":")
+        name = names.get(spelling)
+        if name is None:
+            if not colon:
+                raise ParseError("header without a colon")
+            name = canonical_name(spelling)
         if name in headers:
             headers[name].append(value.strip(BLANKS))
         else:

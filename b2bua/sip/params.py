@@ -24,14 +24,16 @@ def parse_parameters(text: str) -> Parameters:
     parts = text.split(";") if '"' not in text else split_outside_quotes(text, ";")
     if len(parts) > PARAMETER_LIMIT:
         raise ParseError("too many parameters")
+    has_blanks = " " in text or "\t" in text
     for part in parts:
         name, equals, value = part.partition("=")
-        name = name.strip(BLANKS).lower()
-        if not name:
-            if not equals:
-                continue  # ";;" and a trailing ";" are met in the wild and change nothing
+        if has_blanks:
+            name, value = name.strip(BLANKS), value.strip(BLANKS)
+        if name:
+            parameters[name.lower()] = value if equals else None
+        elif equals:
             raise ParseError("parameter without a name")
-        parameters[name] = value.strip(BLANKS) if equals else None
+        # ";;" and a trailing ";" are met in the wild and change nothing.
     return parameters
 
 

@@ -397,8 +397,9 @@ class TransactionLayer:
     def _add_via(self, request: Request, flow: Flow, branch: str) -> None:
         # RFC 3581: rport is asked for, so that answers come back through a NAT in front of us.
         via = f"SIP/2.0/{flow.transport.upper()} {self._sent_by(flow)};rport;branch={branch}"
-        request.headers = Headers({"via": [via], **request.headers})
-        request.headers["via"] = [via]  # not that of an earlier attempt
+        if "via" not in request.headers:  # whoever has made the request may have kept its place
+            request.headers = Headers({"via": [], **request.headers})
+        request.headers["via"] = [via]
 
     # The machine
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from string import hexdigits
 from typing import Final
 
@@ -16,12 +17,20 @@ _HOST: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01
 """Characters of host names and addresses; the percent sign begins an IPv6 zone. An underscore is met in the wild."""
 
 
+_KNOWN_LENGTH: Final = 64
+"""Longest text that is remembered with what it means, so that a peer that invents hosts cannot fill the memory."""
+
+
 def split_host_port(text: str) -> tuple[str, int | None]:
     """Split `host[:port]`; an IPv6 reference keeps no brackets.
 
     Raises:
         ParseError: no host, or a port that is none.
     """
+    return _known_host_port(text) if len(text) <= _KNOWN_LENGTH else _split_host_port(text)
+
+
+def _split_host_port(text: str) -> tuple[str, int | None]:
     if text.startswith("["):
         host, bracket, rest = text[1:].partition("]")
         if not bracket or (rest and not rest.startswith(":")):
@@ -34,6 +43,10 @@ def split_host_port(text: str) -> tuple[str, int | None]:
     if not _HOST.issuperset(host) or not host:
         raise ParseError("missing or malformed host")
     return host, parse_number(port, "port", 65535) if port else None
+
+
+# Nearly all that is parsed names one of a few peers, or us.
+_known_host_port = lru_cache(4096)(_split_host_port)
 
 
 def join_host_port(host: str, port: int | None) -> str:
