@@ -168,7 +168,7 @@ class Transfer(TimerOwner):
             else:
                 self.leg.send_invite(f"{uri}{flow.parameter}", caller, f"<{uri}>", max_forwards, session, headers)
 
-        self._call.offer_of(self, offered)
+        self._call.transfers.offer_of(self._call, self, offered)
 
     # The new call
 
@@ -189,8 +189,8 @@ class Transfer(TimerOwner):
         self._is_connecting = True
         if response.body:
             self.leg.send_ack(b"")
-            self._call.leg_added(self.leg)
-            self._call.prepare_session(self, response.body, self._offer_session)
+            self._call.transfers.leg_added(self.leg)
+            self._call.transfers.prepare_session(self._call, self, response.body, self._offer_session)
         else:
             self.leg.refuse_answer(65, "CODEC_NOT_ALLOWED")
             self._fail(488)
@@ -211,7 +211,7 @@ class Transfer(TimerOwner):
             self._drop_leg(41)
             self._fail(status)
             return
-        self._call.transferred(self, response)
+        self._call.transfers.succeeded(self._call, self, response)
         if self.has_left:
             return
         self.transferor.user = self
@@ -231,7 +231,7 @@ class Transfer(TimerOwner):
         self._stop()
         self._end_anchor()
         self._notify(status)
-        self._call.transfer_failed(self)
+        self._call.transfers.failed(self._call, self)
 
     def _end_anchor(self) -> None:
         if self.anchor is not None:
@@ -241,7 +241,7 @@ class Transfer(TimerOwner):
         self.leg.user = NOBODY
         if self.leg.is_answered:
             self.leg.send_bye(cause, text)
-            self._call.leg_removed(self.leg)
+            self._call.transfers.leg_removed(self.leg)
         else:
             self.leg.abandon()
 
@@ -264,7 +264,7 @@ class Transfer(TimerOwner):
     def transferor_left(self) -> None:
         """It has hung up, and waits for nothing."""
         self.has_left = True
-        self._call.leg_removed(self.transferor)
+        self._call.transfers.leg_removed(self.transferor)
 
     def leg_hung_up(self, leg: Leg, cause: int | None) -> None:
         """The transferor leaves after all is done, or the new leg's peer before it was connected."""
@@ -274,7 +274,7 @@ class Transfer(TimerOwner):
         if self._join is not None:
             self._join.abandon()
             self._join = None
-        self._call.leg_removed(leg)
+        self._call.transfers.leg_removed(leg)
         self._fail(480)
 
     def notified(self, status: int) -> None:
