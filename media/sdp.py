@@ -171,6 +171,8 @@ _ORIGIN_LINE: Final = re.compile(rb"^o=[^\n]*\n", re.MULTILINE)
 _DIRECTION: Final = re.compile(rb"^a=(?:sendrecv|sendonly|recvonly|inactive)\r?\n", re.MULTILINE)
 
 
+_RTPMAP: Final = re.compile(r"^a=rtpmap:(\S*)[ \t]*([^/\s]*)", re.MULTILINE)
+"""Payload type and name of the encoding."""
 _CONNECTION: Final = re.compile(rb"^c=IN IP[46] ([0-9A-Fa-f.:]{2,45})", re.MULTILINE)
 
 
@@ -226,20 +228,11 @@ def audio_codecs(body: bytes) -> list[str]:
     position = 0 if text.startswith("m=audio ") else text.find("\nm=audio ") + 1
     if not text.startswith("m=audio ", position):
         return []
-    names: dict[str, str] = {}
-    lines = text[position:].split("\n")
-    for line in lines[1:]:
-        if line.startswith("a=rtpmap:"):
-            payload, _, encoding = line[9:].partition(" ")
-            names[payload] = encoding.partition("/")[0].strip()
-        elif line.startswith("m="):
-            break
-    codecs = []
-    for payload in lines[0].split()[3:]:
-        name = names.get(payload) or STATIC_PAYLOADS.get(payload, payload)
-        if name.lower() not in NOT_SPEECH:
-            codecs.append(name)
-    return codecs
+    section, _, _ = text[position:].partition("\nm=")
+    line, _, attributes = section.partition("\n")
+    names = dict(_RTPMAP.findall(attributes))
+    codecs = [names.get(payload) or STATIC_PAYLOADS.get(payload, payload) for payload in line.split()[3:]]
+    return [name for name in codecs if name.lower() not in NOT_SPEECH]
 
 
 def filter_codecs(body: bytes, allowed: CodecList, *, reorder: bool = True) -> bytes | None:

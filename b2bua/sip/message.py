@@ -187,19 +187,24 @@ def split_head(data: bytes) -> tuple[str, Headers, bytes]:
 def _read_headers(lines: list[str]) -> Headers:
     if len(lines) > HEADER_LIMIT + 1:
         raise ParseError("too many headers", 513)
+    headers, names = Headers(), known_names
+    try:
+        for line in islice(lines, 1, None):
+            spelling, _, value = line.partition(":")
+            headers[names[spelling]] = [value.strip(BLANKS)]
+    except KeyError:
+        return _read_fields(lines)
+    return headers if len(headers) == len(lines) - 1 else _read_fields(lines)
+
+
+def _read_fields(lines: list[str]) -> Headers:
+    """Headers of which one is repeated, or is written as none was before."""
     headers = Headers()
-    names = known_names
     for line in islice(lines, 1, None):
         spelling, colon, value = line.partition(":")
-        name = names.get(spelling)
-        if name is None:
-            if not colon:
-                raise ParseError("header without a colon")
-            name = canonical_name(spelling)
-        if name in headers:
-            headers[name].append(value.strip(BLANKS))
-        else:
-            headers[name] = [value.strip(BLANKS)]
+        if not colon:
+            raise ParseError("header without a colon")
+        headers.add(canonical_name(spelling), value.strip(BLANKS))
     return headers
 
 

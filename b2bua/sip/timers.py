@@ -51,33 +51,33 @@ class Timer(Generic[Owner]):
 class TimerWheel(Generic[Owner]):
     """Deadlines in slots; each belongs to an owner and has a kind that the owner understands."""
 
-    __slots__ = ("_order", "_slots", "count")
+    __slots__ = ("_order", "_slots")
 
     def __init__(self) -> None:
         self._slots: dict[int, set[Timer[Owner]]] = {}
         self._order: list[int] = []
-        self.count = 0
+
+    @property
+    def count(self) -> int:
         """How many deadlines are waiting."""
+        return sum(map(len, self._slots.values()))
 
     def add(self, deadline: float, owner: Owner, kind: int) -> Timer[Owner]:
         """Wait for a deadline (on the caller's monotonic clock, in seconds)."""
         slot = int(deadline * SLOTS_PER_SECOND) + 1
         timer = Timer(slot, owner, kind)
-        waiting = self._slots.get(slot)
-        if waiting is None:
+        try:
+            self._slots[slot].add(timer)
+        except KeyError:
             self._slots[slot] = {timer}
             heappush(self._order, slot)
-        else:
-            waiting.add(timer)
-        self.count += 1
         return timer
 
     def cancel(self, timer: Timer[Owner]) -> None:
         """Forget a deadline; one that has expired or was cancelled before is ignored."""
         waiting = self._slots.get(timer.slot)
-        if waiting is not None and timer in waiting:
-            waiting.remove(timer)
-            self.count -= 1
+        if waiting is not None:
+            waiting.discard(timer)
 
     def next_deadline(self) -> float | None:
         """When `expire` has something to do next, or None; slots that were emptied by cancelling are dropped."""
@@ -93,5 +93,4 @@ class TimerWheel(Generic[Owner]):
         expired: list[Timer[Owner]] = []
         while order and order[0] <= limit:
             expired.extend(slots.pop(heappop(order)))
-        self.count -= len(expired)
         return expired

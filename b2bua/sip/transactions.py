@@ -38,14 +38,17 @@ _OWN_LIMIT: Final = 1000
 Key = tuple[str, str, str]
 """Branch, sent-by and method; a server transaction's of the peer's Via, a client transaction's of ours."""
 
+Moves = dict[int, dict[int, tuple[int, tuple[tuple[Callable[["Transaction", Action], None], Action], ...]]]]
+"""A machine's table with the function that carries out each action."""
+
 
 class Transaction:
     """State of one transaction; only the table changes `state`."""
 
-    __slots__ = ("flow", "interval", "key", "message", "request", "sent", "state", "table", "user")
+    __slots__ = ("flow", "interval", "key", "message", "moves", "request", "sent", "state", "user")
 
-    def __init__(self, table: Table, key: Key, request: Request, flow: Flow) -> None:
-        self.table = table
+    def __init__(self, moves: Moves, key: Key, request: Request, flow: Flow) -> None:
+        self.moves = moves
         self.state = 0
         self.key = key
         self.request: Request | None = request
@@ -64,8 +67,8 @@ class ClientTransaction(Transaction):
 
     __slots__ = ("smaller",)
 
-    def __init__(self, table: Table, key: Key, request: Request, flow: Flow) -> None:
-        super().__init__(table, key, request, flow)
+    def __init__(self, moves: Moves, key: Key, request: Request, flow: Flow) -> None:
+        super().__init__(moves, key, request, flow)
         self.smaller: Flow | None = None
         """The way to try where that of large requests fails; None: there is no other."""
 
@@ -100,8 +103,10 @@ class TransactionLayer:
         self._servers: dict[Key, ServerTransaction] = {}
         self._wheel: TimerWheel[Transaction] = TimerWheel()
         self._own: dict[str, str] = {}
-        self._events: list[Event] = []
-        self._outgoing: list[tuple[Flow, bytes, Transaction | None]] = []
+        self.events: list[Event] = []
+        """What happened, and was not taken yet."""
+        self.outgoing: list[tuple[Flow, bytes, Transaction | None]] = []
+        """What is to be sent, and was not taken yet."""
         self.malformed = 0
         """Messages that could not be parsed, since the start."""
         self.retransmitted = 0
@@ -145,18 +150,31 @@ class TransactionLayer:
             **dict.fromkeys(self._starts, self._start),
             **dict.fromkeys(self._retransmits, self._start_retransmit),
         }
+        self._invite_client = self._moves(invite_client.TRANSITIONS)
+        self._invite_server = self._moves(invite_server.TRANSITIONS)
+        self._non_invite_client = self._moves(non_invite_client.TRANSITIONS)
+        self._non_invite_server = self._moves(non_invite_server.TRANSITIONS)
         self._failure = ""
+
+    def _moves(self, table: Table) -> Moves:
+        return {
+            state: {
+                happened: (following, tuple((self._actions[action], action) for action in actions))
+                for happened, (following, actions) in row.items()
+            }
+            for state, row in table.items()
+        }
 
     # Draining
 
     def take_events(self) -> list[Event]:
         """Return and forget what happened."""
-        events, self._events = self._events, []
+        events, self.events = self.events, []
         return events
 
     def take_outgoing(self) -> list[tuple[Flow, bytes, Transaction | None]]:
         """Return and forget what is to be sent, each with the transaction that hears of a failure."""
-        outgoing, self._outgoing = self._outgoing, []
+        outgoing, self.outgoing = self.outgoing, []
         return outgoing
 
     def next_deadline(self) -> float | None:
@@ -220,7 +238,7 @@ class TransactionLayer:
             flow = flow.large
             self._add_via(request, flow, branch)
             data = request.to_bytes()
-        self._outgoing.append((flow, data, None))
+        self.outgoing.append((flow, data, None))
         return data
 
     def send_again(self, data: bytes, flow: Flow) -> None:
@@ -228,7 +246,7 @@ class TransactionLayer:
         self.retransmitted += 1
         if flow.large is not None and len(data) > LARGE:
             flow = flow.large
-        self._outgoing.append((flow, data, None))
+        self.outgoing.append((flow, data, None))
 
     def send_response(self, transaction: ServerTransaction, response: Response, now: float) -> None:
         """Answer a request.
@@ -306,7 +324,7 @@ class TransactionLayer:
         if method == "ACK":
             invite = self._servers.get((key[0], key[1], "INVITE"))
             if invite is None:
-                self._events.append(AckReceived(request, flow))
+                self.events.append(AckReceived(request, flow))
             else:
                 self._drive(invite, Input.RECV_ACK, request)
             return
@@ -318,8 +336,8 @@ class TransactionLayer:
             return
         reply_flow = response_flow(request, flow)
         is_invite = method == "INVITE"
-        table = invite_server.TRANSITIONS if is_invite else non_invite_server.TRANSITIONS
-        transaction = ServerTransaction(table, key, request, reply_flow)
+        moves = self._invite_server if is_invite else self._non_invite_server
+        transaction = ServerTransaction(moves, key, request, reply_flow)
         transaction.method = method
         self._servers[key] = transaction
         if is_invite:
@@ -327,7 +345,7 @@ class TransactionLayer:
         elif method == "CANCEL":
             self._receive_cancel(transaction, request)
             return
-        self._events.append(RequestReceived(transaction, request, flow))
+        self.events.append(RequestReceived(transaction, request, flow))
 
     def _receive_cancel(self, transaction: ServerTransaction, cancel: Request) -> None:
         # §9.2: the CANCEL is answered by itself; the INVITE's own answer follows from its user.
@@ -337,7 +355,7 @@ class TransactionLayer:
             return
         self._drive(transaction, Input.SEND_2XX, Response.to(cancel, 200, self._to_tag(invite)))
         if not invite.is_answered:
-            self._events.append(CancelReceived(invite, cancel))
+            self.events.append(CancelReceived(invite, cancel))
 
     def _to_tag(self, invite: ServerTransaction) -> str:
         """The To tag of the answer to a CANCEL: that of the INVITE's answers, where one had any (§9.2)."""
@@ -350,18 +368,18 @@ class TransactionLayer:
         reply_flow = response_flow(request, flow)
         response = Response.to_malformed(request, error.status_hint, self._new_branch())
         response.reason = f"{response.reason} - {error}" if error.status_hint == 400 else response.reason
-        self._outgoing.append((reply_flow, response.to_bytes(), None))
+        self.outgoing.append((reply_flow, response.to_bytes(), None))
 
     def _start_client(self, request: Request, flow: Flow, branch: str, user: object) -> ClientTransaction:
         is_invite = request.method == "INVITE"
-        table = invite_client.TRANSITIONS if is_invite else non_invite_client.TRANSITIONS
+        moves = self._invite_client if is_invite else self._non_invite_client
         self._add_via(request, flow, branch)
         smaller = None
         if flow.large is not None and len(request.to_bytes()) > LARGE:
             smaller, flow = flow, flow.large
             self._add_via(request, flow, branch)
         key = (branch, self._own_sent_by(flow), request.method)
-        transaction = ClientTransaction(table, key, request, flow)
+        transaction = ClientTransaction(moves, key, request, flow)
         transaction.user = user
         transaction.smaller = smaller
         self._clients[key] = transaction
@@ -381,7 +399,7 @@ class TransactionLayer:
         if not transaction.sent:
             return  # nobody wants its answer any more
         transaction.sent = request.to_bytes()
-        self._outgoing.append((flow, transaction.sent, transaction))
+        self.outgoing.append((flow, transaction.sent, transaction))
         self._start_retransmit(transaction, Action.START_A if request.method == "INVITE" else Action.START_E)
 
     def _own_sent_by(self, flow: Flow) -> str:
@@ -404,33 +422,33 @@ class TransactionLayer:
     # The machine
 
     def _drive(self, transaction: Transaction, happened: int, message: Request | Response | None) -> None:
-        transaction.state, actions = transaction.table[transaction.state][happened]
+        transaction.state, actions = transaction.moves[transaction.state][happened]
         if actions:
             transaction.message = message
-            for action in actions:
-                self._actions[action](transaction, action)
+            for carry_out, action in actions:
+                carry_out(transaction, action)
             transaction.message = None
 
     def _pass_up(self, transaction: Transaction, _: Action) -> None:
         message = transaction.message
         if type(message) is Response:
-            self._events.append(ResponseReceived(transaction, message))  # type: ignore[arg-type]
+            self.events.append(ResponseReceived(transaction, message))  # type: ignore[arg-type]
         else:
-            self._events.append(AckReceived(message, transaction.flow))  # type: ignore[arg-type]
+            self.events.append(AckReceived(message, transaction.flow))  # type: ignore[arg-type]
 
     def _send(self, transaction: Transaction, _: Action) -> None:
         transaction.sent = transaction.message.to_bytes()  # type: ignore[union-attr]
-        self._outgoing.append((transaction.flow, transaction.sent, transaction))
+        self.outgoing.append((transaction.flow, transaction.sent, transaction))
 
     def _resend(self, transaction: Transaction, _: Action) -> None:
         if transaction.sent:
             self.retransmitted += 1
-            self._outgoing.append((transaction.flow, transaction.sent, transaction))
+            self.outgoing.append((transaction.flow, transaction.sent, transaction))
 
     def _send_trying(self, transaction: Transaction, _: Action) -> None:
         if transaction.request is not None:
             transaction.sent = Response.to(transaction.request, 100).to_bytes()
-            self._outgoing.append((transaction.flow, transaction.sent, transaction))
+            self.outgoing.append((transaction.flow, transaction.sent, transaction))
 
     def _send_ack(self, transaction: Transaction, _: Action) -> None:
         request, response = transaction.request, transaction.message
@@ -444,16 +462,16 @@ class TransactionLayer:
         headers["call-id"] = source["call-id"]
         headers["cseq"] = [f"{source['cseq'][0].partition(' ')[0]} ACK"]
         transaction.sent = Request("ACK", request.uri, headers).to_bytes()
-        self._outgoing.append((transaction.flow, transaction.sent, None))
+        self.outgoing.append((transaction.flow, transaction.sent, None))
 
     def _forget_request(self, transaction: Transaction, _: Action) -> None:
         transaction.request = None
 
     def _timed_out(self, transaction: Transaction, _: Action) -> None:
-        self._events.append(TransactionTimedOut(transaction))  # type: ignore[arg-type]
+        self.events.append(TransactionTimedOut(transaction))  # type: ignore[arg-type]
 
     def _failed(self, transaction: Transaction, _: Action) -> None:
-        self._events.append(TransportFailed(transaction, self._failure))  # type: ignore[arg-type]
+        self.events.append(TransportFailed(transaction, self._failure))  # type: ignore[arg-type]
 
     def _end(self, transaction: Transaction, _: Action) -> None:
         table = self._clients if type(transaction) is ClientTransaction else self._servers

@@ -272,7 +272,8 @@ class Endpoint(PoolUser):
         if self.tap is not None:
             self.tap(False, flow, data, now)
         self.transactions.receive(data, flow, now, framed=flow.connection != 0)
-        self._drain_events(now)
+        if self.transactions.events:
+            self._drain_events(now)
 
     def _answer_stun(self, data: bytes, flow: Flow) -> None:
         # RFC 5626 §4.4.2: a peer behind a NAT keeps its way open.
@@ -287,16 +288,18 @@ class Endpoint(PoolUser):
     def end_of_turn(self) -> None:
         """Write, send, arm the timer."""
         self._user.before_send()
-        now = self.now()
-        while outgoing := self.transactions.take_outgoing():
-            for flow, data, transaction in outgoing:
+        layer = self.transactions
+        while layer.outgoing:
+            now = self.now()
+            for flow, data, transaction in layer.take_outgoing():
                 fault = self._send(data, flow)
                 if self.tap is not None and not fault:
                     self.tap(True, flow, data, now)
                 if fault and transaction is not None:
-                    self.transactions.transport_failed(transaction, fault, now)
-            self._drain_events(now)
-            self._user.before_send()
+                    layer.transport_failed(transaction, fault, now)
+            if layer.events:
+                self._drain_events(now)
+                self._user.before_send()
         for callback in self._after_turn:
             callback()
         self._arm()

@@ -370,7 +370,7 @@ class TestTurn:
         endpoint.receive(sip.request("OPTIONS"), sip.UDP)
         endpoint.end_of_turn()
         assert user.happened == [
-            "RequestReceived", "before_send", "sent 200 OPTIONS", "before_send", "after_turn",
+            "RequestReceived", "before_send", "sent 200 OPTIONS", "after_turn",
         ]  # fmt: skip
 
     @on_loop
