@@ -2,8 +2,11 @@
 
 import pytest
 
-from tests.support.interop import Listeners, Play, Trunks, outcome
+from tests.support.interop import PHONES, Listeners, Play, Register, Trunks, outcome
 from tests.support.switch import Switch, free_port, wait_until
+
+CARRIER = "127.0.0.30"
+"""Where calls of a carrier come from that has a name; no device is there."""
 
 ZONE = """$ORIGIN {name}.
 $TTL 300
@@ -49,3 +52,22 @@ def test_second_server_is_called_when_the_first_is_out_of_order(
     carrier.wait()
     records = switch.wait_for_records(1)
     assert [outcome(record) for record in records] == [("ANSWERED", 200, "caller")]  # one attempt at one gateway
+
+
+@pytest.mark.parametrize(("transport", "name"), [("udp", "four.example"), ("tcp", "five.example")])
+def test_call_from_a_server_that_dns_names_is_its_gateways(
+    switch: Switch, listeners: Listeners, trunks: Trunks, play: Play, register: Register, transport: str, name: str
+) -> None:
+    listeners.dns.load(ZONE.format(name=name, first=5060, second=5060).replace("127.0.0.1", CARRIER))
+    trunk = trunks.add(host=name, port=None, transport=transport)
+    wait_until(lambda: listeners.dns.questions["b." + name, "A"], "the switch to ask")
+    telephone, port = trunks.telephone("2001"), free_port()
+    register(telephone, port)
+    called = play("carrier", host=PHONES, port=port)
+    play("caller", host=CARRIER, number=telephone.number, transport="t1" if transport == "tcp" else "u1").wait()
+    called.wait()
+    (record,) = switch.wait_for_records(1)
+    assert outcome(record) == ("ANSWERED", 200, "caller")
+    (row,) = switch.query("SELECT kind, gateway_id, a_address FROM cdr")
+    assert (row["kind"], row["gateway_id"]) == ("incoming", trunk.gateway_id)
+    assert row["a_address"].startswith(f"{CARRIER}:")
