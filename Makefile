@@ -20,17 +20,22 @@ help: ## Show the targets
 run: $(VENV)/.run $(VENV)/.assets ## Run the whole system in this terminal, Ctrl-C ends it
 	@exec $(BIN)/python -m b2bua $(ARGS) run
 
-# Tests that share a running switch, and look at clocks: one after the other. Of the others most of the time is waiting.
-SWITCHED := tests/behaviour tests/browser tests/integration tests/interop
+# Tests that share a running switch, and look at clocks: one after the other. Peers of ours and browsers wait for each other
+# most of the time, so that two at once do not hinder each other.
+SWITCHED := tests/behaviour tests/integration
+PAIRED := tests/browser tests/interop
+TOGETHER := -n 2 --dist loadgroup
 
 test: $(VENV)/.dev $(VENV)/.browser ## Run the tests, but for the slow ones
 	@.ci/packages sipp chromium sipvicious baresip
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow" $(addprefix --ignore=,$(SWITCHED)) $(ARGS)
+	@$(BIN)/python -m pytest $(TOGETHER) -m "not slow" $(addprefix --ignore=,$(SWITCHED) $(PAIRED)) $(ARGS)
+	@$(BIN)/python -m pytest $(TOGETHER) -m "not slow" $(PAIRED) $(ARGS)
 	@$(BIN)/python -m pytest -m "not slow" $(SWITCHED) $(ARGS)
 
 test-all: $(VENV)/.dev $(VENV)/.browser ## Run all tests
 	@.ci/packages sipp chromium sipvicious baresip
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(addprefix --ignore=,$(SWITCHED)) $(ARGS)
+	@$(BIN)/python -m pytest $(TOGETHER) $(addprefix --ignore=,$(SWITCHED) $(PAIRED)) $(ARGS)
+	@$(BIN)/python -m pytest $(TOGETHER) $(PAIRED) $(ARGS)
 	@$(BIN)/python -m pytest $(SWITCHED) $(ARGS)
 
 browser: $(VENV)/.dev $(VENV)/.browser ## Run the tests that use the panel in a real browser
