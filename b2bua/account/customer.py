@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Final, Self
 
-from pydantic import BeforeValidator, TypeAdapter, ValidationError, ValidationInfo, model_validator
+from pydantic import BeforeValidator, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
 from b2bua.account import field as f
@@ -147,13 +147,7 @@ def read_field(name: str, typed: str, context: Mapping[str, Any] | None = None) 
     if name not in Customer.model_fields or name in _NOT_COLUMNS:
         names = ", ".join(sorted(set(Customer.model_fields) - _NOT_COLUMNS))
         raise f.Fault(f"there is no field {name}; there are {names}")
-    info = Customer.model_fields[name]
-    typed_as: Any = Annotated[info.annotation, *info.metadata]
-    adapter: TypeAdapter[Any] = TypeAdapter(typed_as)
-    try:
-        return _json(adapter.validate_python(typed, context=dict(context or {})))
-    except ValidationError as error:
-        raise f.Fault(next(iter(f.faults_of(error).values()))) from None
+    return _json(f.read_field(Customer, name, typed, context))
 
 
 def _json(value: object) -> object:

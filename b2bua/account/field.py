@@ -8,9 +8,9 @@ import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from ipaddress import IPv6Network, ip_network
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
 from media.sdp import CodecList
@@ -76,6 +76,21 @@ def faults_of(error: ValidationError) -> dict[str, str]:
         name = str(context.get("field") or (each["loc"][0] if each["loc"] else ""))
         faults.setdefault(name, str(context.get("text", each["msg"])))
     return faults
+
+
+def read_field(form: type[Form], name: str, typed: object, context: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401
+    """Read one field of a form by itself, as a change on the command line does.
+
+    Raises:
+        Fault: what was typed is not right.
+    """
+    info = form.model_fields[name]
+    typed_as: Any = Annotated[info.annotation, *info.metadata]
+    adapter: TypeAdapter[Any] = TypeAdapter(typed_as)
+    try:
+        return adapter.validate_python(typed, context=dict(context or {}))
+    except ValidationError as error:
+        raise Fault(next(iter(faults_of(error).values()))) from None
 
 
 def text(label: str, most: int, *, needed: bool = True) -> Read:

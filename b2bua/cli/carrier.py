@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from b2bua.cli import changes, queries
+from b2bua.cli import queries
 from b2bua.cli.context import (
     DEFAULT_LIMIT,
     CommandError,
@@ -36,6 +36,7 @@ from b2bua.cli.option import (
     show,
 )
 from b2bua.cli.output import Format, FormatOption, print_rows
+from b2bua.routing import store
 from conf.settings import Settings
 from rating.ledger import Connection
 
@@ -132,7 +133,7 @@ async def _add(
             currency, values["tariff_id"] = currency or found.currency, found.id
         if currency is None:
             raise CommandError("a carrier without a tariff needs --currency")
-        await changes.add_carrier(connection, code, name=name, currency=currency, values=values)
+        await store.add_carrier(connection, code, name=name, currency=currency, values=values)
 
 
 @app.command(
@@ -175,7 +176,7 @@ def set_carrier(
 async def _set(settings: Settings, code: str, values: dict[str, Any], tariff: str | None) -> None:
     async with database(settings) as connection:
         more = {} if tariff is None else {"tariff_id": await _tariff_id(connection, tariff)}
-        if not await changes.set_carrier(connection, code, values | more):
+        if not await store.set_carrier(connection, code, values | more):
             raise NotFound(f"no carrier {code}")
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from b2bua.cli import changes, policy_queries, queries
+from b2bua.cli import policy_queries, queries
 from b2bua.cli.context import (
     DEFAULT_LIMIT,
     CommandError,
@@ -25,10 +25,13 @@ from b2bua.cli.option import (
     StatusOption,
     chosen,
     given,
+    read,
     refuse_nothing,
     show,
 )
 from b2bua.cli.output import Format, FormatOption, print_rows
+from b2bua.routing import store
+from b2bua.routing.field import did_number
 from conf.settings import Settings
 from rating.ledger import Connection
 
@@ -50,9 +53,7 @@ ChannelsOption = Annotated[str | None, typer.Option("--channels", metavar="N|non
 
 def parse_number(text: str) -> str:
     """Read a DID; the + before a country code is left out."""
-    number = text.removeprefix("+")
-    if re.fullmatch(r"[0-9]{3,20}", number) is None:
-        raise typer.BadParameter(f"{text!r} is not a DID: 3 to 20 digits, with the country code")
+    number: str = read(did_number("the DID"), text)
     return number
 
 
@@ -121,7 +122,7 @@ async def _add(
 ) -> None:
     async with database(settings) as connection:
         named = await find_named(connection, account=account, carrier=carrier)
-        await changes.add_did(connection, number, values | named)
+        await store.add_did(connection, number, values | named)
 
 
 @app.command(
@@ -153,7 +154,7 @@ async def _set(
     async with database(settings) as connection:
         await find_did(connection, number)
         named = await find_named(connection, account=account, carrier=carrier)
-        await changes.set_did(connection, number, values | named)
+        await store.set_did(connection, number, values | named)
 
 
 @app.command("remove", epilog="Example: softswitch did remove 442079460000")
@@ -166,7 +167,7 @@ def remove_did(context: typer.Context, number: NumberArgument) -> None:
 
 async def _remove(settings: Settings, number: str) -> None:
     async with database(settings) as connection:
-        if not await changes.remove_did(connection, number):
+        if not await store.remove_did(connection, number):
             raise NotFound(f"no DID {number}")
 
 
@@ -209,7 +210,7 @@ async def _route(settings: Settings, number: str, texts: list[str]) -> None:
         destinations = [await _destination(connection, account or 0, text) for text in texts]
         if len(destinations) == 2 and destinations[0] == destinations[1]:
             raise CommandError(f"the failover is the same as the destination: {texts[0]}")
-        await changes.set_did_destinations(connection, did, destinations)
+        await store.set_did_destinations(connection, did, destinations)
 
 
 async def _destination(connection: Connection, account: int, text: str) -> dict[str, Any]:

@@ -1,21 +1,20 @@
 """`softswitch gateway`: the addresses of carriers."""
 
 import sys
-from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
 import typer
 
-from b2bua.cli import changes, queries
+from b2bua.account.field import Fault, read_field
+from b2bua.cli import queries
 from b2bua.cli.context import (
     DEFAULT_LIMIT,
     CommandError,
     LimitOption,
     NotFound,
     database,
-    parse_limit,
     run,
     settings_of,
     tell_more,
@@ -32,7 +31,6 @@ from b2bua.cli.option import (
     TrustOption,
     WeightOption,
     chosen,
-    given,
     parse_host,
     parse_name,
     refuse_nothing,
@@ -40,10 +38,9 @@ from b2bua.cli.option import (
 )
 from b2bua.cli.output import Format, FormatOption, print_rows
 from b2bua.control.client import ControlClient
-from b2bua.policy.presentation import InvalidHeaderRule, parse_added_header, parse_passed_name
-from b2bua.sip.errors import ParseError
-from b2bua.sip.headers import written_name
-from b2bua.sip.uri import split_host_port
+from b2bua.routing import store
+from b2bua.routing.field import DAY
+from b2bua.routing.gateway import Gateway
 from conf.embedded import run_directory
 from conf.secret import CARRIERS, Vault, load_secret
 from conf.settings import Settings
@@ -86,8 +83,6 @@ COLUMNS: Final = (
 )
 TABLE_COLUMNS: Final = (*COLUMNS[:9], *COLUMNS[13:16])
 """What a table has room for."""
-
-DAY: Final = 86_400
 
 REGISTRATION_COLUMNS: Final = ("gateway", "user", "state", "registered_until", "next_at", "reason", "worker")
 _STATES: Final = ("registered", "failed", "trying", "elsewhere")
@@ -315,7 +310,7 @@ async def _add(settings: Settings, name: str, carrier: str, host: str, values: d
     async with database(settings) as connection:
         carrier_id = await find_carrier(connection, carrier)
         async with connection.transaction():
-            await changes.add_gateway(connection, name, carrier_id=carrier_id, host=host, values=values)
+            await store.add_gateway(connection, name, carrier_id=carrier_id, host=host, values=values)
             await _refuse_nobody(connection, name)
 
 
@@ -399,7 +394,7 @@ def set_gateway(
 
 async def _set(settings: Settings, name: str, values: dict[str, Any]) -> None:
     async with database(settings) as connection, connection.transaction():
-        if not await changes.set_gateway(connection, name, values):
+        if not await store.set_gateway(connection, name, values):
             raise NotFound(f"no gateway {name}")
         await _refuse_nobody(connection, name)
 
@@ -414,59 +409,21 @@ async def _refuse_nobody(connection: Connection, name: str) -> None:
 
 
 def _given(**options: object) -> dict[str, Any]:
-    return {name: _PARSERS[name](value) if name in _PARSERS else value for name, value in given(**options).items()}
+    """The options that were given, read by the rules of the panel's form, as values of their columns."""
+    values = {name: _read(name, value) for name, value in options.items() if value is not None}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
-def _parse_port(text: str) -> int | None:
-    if text.lower() == NONE:
-        return None
-    if not text.isascii() or not text.isdigit() or len(text) > 5 or not 1 <= int(text) <= 65535:
-        raise typer.BadParameter(f"{text!r} is not a port from 1 to 65535, or none")
-    return int(text)
-
-
-def _parse_session_timer(text: str) -> int | None:
-    seconds = parse_limit(text)
-    if seconds is not None and not 90 <= seconds <= DAY:
-        raise typer.BadParameter("a session timer has from 90 to 86400 seconds")
-    return seconds
-
-
-def _parse_user(text: str) -> str:
-    if text.lower() == NONE:
-        return ""
-    if not text.isprintable() or not text.strip() or len(text) > 128:
-        raise typer.BadParameter(f"{text!r} is not a user name")
-    return text
-
-
-def _parse_domain(text: str) -> str:
-    if text.lower() == NONE:
-        return ""
+def _read(name: str, value: object) -> Any:  # noqa: ANN401
+    if name == "auth_secret":
+        return _read_secret(str(value))
+    if isinstance(value, str) and not value.strip():
+        raise typer.BadParameter(f"{name} is empty; none takes it away")
+    typed = "\n".join(value) if isinstance(value, list) else value
     try:
-        split_host_port(text)
-    except ParseError:
-        raise typer.BadParameter(f"{text!r} is not a host such as sip.carrier.example") from None
-    return text
-
-
-def _parse_passed_headers(text: str) -> list[str]:
-    if text.lower() == NONE:
-        return []
-    try:
-        return [written_name(parse_passed_name(name)) for name in text.split(",")]
-    except InvalidHeaderRule as error:
-        raise typer.BadParameter(str(error)) from None
-
-
-def _parse_added_headers(lines: list[str]) -> list[str]:
-    if [line.lower() for line in lines] == [NONE]:
-        return []
-    try:
-        parsed = [parse_added_header(line) for line in lines]
-    except InvalidHeaderRule as error:
-        raise typer.BadParameter(str(error)) from None
-    return [f"{written_name(name)}: {value}" for name, value in parsed]
+        return read_field(Gateway, name, typed)
+    except Fault as fault:
+        raise typer.BadParameter(str(fault)) from None
 
 
 def _read_secret(text: str) -> str:
@@ -480,18 +437,6 @@ def _read_secret(text: str) -> str:
     if not secret:
         raise typer.BadParameter("the secret is empty")
     return secret
-
-
-_PARSERS: Final[Mapping[str, Callable[[Any], Any]]] = {
-    "port": _parse_port,
-    "session_timer": _parse_session_timer,
-    "from_user": _parse_user,
-    "from_domain": _parse_domain,
-    "passed_headers": _parse_passed_headers,
-    "added_headers": _parse_added_headers,
-    "auth_user": _parse_user,
-    "auth_secret": _read_secret,
-}
 
 
 def _sealed(settings: Settings, values: dict[str, Any]) -> dict[str, Any]:

@@ -3,44 +3,29 @@
 A text that cannot be read is a fault of the command line: one line that shows the text and what it should be.
 """
 
-import contextlib
 import re
-from collections.abc import Callable, Iterable, Mapping
-from datetime import time
+from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
-from ipaddress import IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv6Network, ip_network
 from typing import Annotated, Any, Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
+from b2bua.account.field import Fault, Read
 from b2bua.cli.context import parse_limit
 from b2bua.cli.output import Format, exact
 from b2bua.policy.numbers import InvalidRule, Pattern
+from b2bua.routing import field
 from media.sdp import CodecList
-from rating.window import EVERY_DAY, MIDNIGHT
 
 NONE: Final = "none"
 """What takes away a value that need not be there."""
 MOST: Final = 2**31 - 1
 """What an integer of the database holds."""
 
-DAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-"""By their bit."""
-CODE: Final = re.compile(r"[A-Z]{4}[0-9]{4,}")
-"""Codes of accounts and carriers."""
-
 USERNAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 """Names of SIP users."""
-
-_LABEL: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-_NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
-"""A host name; underscores are met, though no name of a machine should have them."""
-_LONGEST_NAME: Final = 253
-_HOURS: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])-([01]?[0-9]|2[0-4]):([0-5][0-9])")
-_CODES: Final = range(300, 700)
-_PREFIX: Final = re.compile(r"[0-9*#]*")
 
 
 class Status(StrEnum):
@@ -110,6 +95,14 @@ def chosen(output: Format, *, as_json: bool) -> Format:
     return Format.JSON if as_json else output
 
 
+def read(reader: Read, text: str) -> Any:  # noqa: ANN401
+    """Read a text by a rule that the panel's forms have too."""
+    try:
+        return reader(text)
+    except Fault as fault:
+        raise typer.BadParameter(f"{text!r}: {fault}") from None
+
+
 def parse_name(text: str) -> str:
     """Read a name: anything but blanks alone."""
     if not text.strip():
@@ -119,7 +112,7 @@ def parse_name(text: str) -> str:
 
 def parse_code(text: str) -> str:
     """Read the code of a new account or carrier."""
-    if CODE.fullmatch(text) is None:
+    if re.fullmatch(field.CODE, text) is None:
         raise typer.BadParameter(f"{text!r} is not a code of four capital letters and at least four digits")
     return text
 
@@ -170,9 +163,7 @@ def parse_percents(text: str) -> list[str]:
 
 def parse_prefix(text: str) -> str:
     """Read a prefix of numbers; `%` is the empty one."""
-    prefix = text.removesuffix("%").removeprefix("+")
-    if _PREFIX.fullmatch(prefix) is None:
-        raise typer.BadParameter(f"{text!r} is not a prefix: digits, * and #")
+    prefix: str = read(field.prefix("the prefix"), text)
     return prefix
 
 
@@ -196,15 +187,8 @@ def parse_extension(text: str) -> str:
 
 def parse_host(text: str) -> str:
     """Read an address, or a name that DNS may know."""
-    host = text.strip().removeprefix("[").removesuffix("]")
-    with contextlib.suppress(ValueError):
-        address = ip_address(host)
-        if isinstance(address, IPv6Address) and address.scope_id:
-            raise typer.BadParameter(f"{text!r} has a zone, which means something on one machine only")
-        return str(address)
-    if len(host) > _LONGEST_NAME or not _NAME.fullmatch(host) or host.rstrip(".").rpartition(".")[2].isdigit():
-        raise typer.BadParameter(f"{text!r} is neither an address nor a host name")
-    return host.rstrip(".").lower()
+    host: str = read(field.host("the host"), text)
+    return host
 
 
 def parse_network(text: str) -> str:
@@ -230,83 +214,26 @@ def parse_pattern(text: str) -> Pattern:
 
 def parse_zone(text: str) -> str:
     """Read a time zone by its name, such as Europe/Berlin."""
-    try:
-        ZoneInfo(text)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise typer.BadParameter(f"{text!r} is not a time zone such as UTC or Europe/Berlin") from None
-    if re.fullmatch(r"UTC|[A-Z][A-Za-z_]+(/[A-Z][A-Za-z0-9_+-]+)+", text) is None:
-        raise typer.BadParameter(f"{text!r} is an abbreviation: name a time zone such as UTC or Europe/Berlin")
-    return text
+    zone: str = read(field.zone("the zone"), text)
+    return zone
 
 
 def parse_days(text: str) -> int:
     """Read days of the week: `mon-fri`, `sat,sun`, `all`; bit 0 is Sunday."""
-    if text.lower() == "all":
-        return EVERY_DAY
-    days = 0
-    for part in text.lower().split(","):
-        first, dash, last = (name.strip() for name in part.partition("-"))
-        if first not in DAYS or (dash and last not in DAYS):
-            raise typer.BadParameter(f"{text!r} are not days such as mon-fri, or sat,sun, or all")
-        day, end = DAYS.index(first), DAYS.index(last if dash else first)
-        days |= 1 << day
-        while day != end:
-            day = (day + 1) % 7
-            days |= 1 << day
+    days: int = read(field.days("the days"), text)
     return days
-
-
-def show_days(days: int) -> str:
-    """Write days of the week, Monday first; nothing for all of them."""
-    if days == EVERY_DAY:
-        return ""
-    return ",".join(DAYS[day] for day in (1, 2, 3, 4, 5, 6, 0) if days >> day & 1)
 
 
 def parse_hours(text: str) -> tuple[str, str]:
     """Read hours of the day: `08:00-18:00`, past midnight `22:00-06:00`, or `all`."""
-    if text.lower() == "all":
-        return "00:00", "00:00"
-    match = _HOURS.fullmatch(text)
-    if match is None or (match[3] == "24" and match[4] != "00"):
-        raise typer.BadParameter(f"{text!r} are not hours such as 08:00-18:00, 22:00-06:00 or all")
-    return f"{match[1]:0>2}:{match[2]}", f"{int(match[3]) % 24:02}:{match[4]}"
-
-
-def show_hours(hours_from: time, hours_until: time) -> str:
-    """Write hours of the day; nothing for all of them."""
-    if hours_from == hours_until == MIDNIGHT:
-        return ""
-    return f"{hours_from:%H:%M}-{hours_until:%H:%M}"
+    hours: tuple[str, str] = read(field.hours("the hours"), text)
+    return hours
 
 
 def parse_failover_codes(text: str) -> list[int] | None:
     """Read SIP codes: `503,5xx`, `none`, or `default` for the system's (None)."""
-    if text.lower() in ("default", NONE):
-        return None if text.lower() == "default" else []
-    codes: set[int] = set()
-    for part in text.lower().split(","):
-        match = re.fullmatch(r"\s*([3-6])([0-9]{2}|xx)\s*", part)
-        if match is None:
-            raise typer.BadParameter(f"{part!r} is not a SIP code from 300 to 699, nor like 5xx, none or default")
-        hundred = int(match[1]) * 100
-        codes.update(range(hundred, hundred + 100) if match[2] == "xx" else (hundred + int(match[2]),))
-    return sorted(codes)
-
-
-def show_failover_codes(codes: Iterable[int] | None) -> str:
-    """Write SIP codes as they are read."""
-    if codes is None:
-        return "default"
-    left = set(codes)
-    texts = []
-    for hundred in range(_CODES.start, _CODES.stop, 100):
-        group = range(hundred, hundred + 100)
-        if left.issuperset(group):
-            texts.append((hundred, f"{hundred // 100}xx"))
-            left.difference_update(group)
-    texts += [(code, str(code)) for code in left]
-    return ",".join(text for _, text in sorted(texts)) or NONE
+    codes = read(field.failover_codes("the failover codes"), text)
+    return None if codes is None else list(codes)
 
 
 def parse_duration(text: str) -> int | None:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
-from b2bua.cli.option import show_days, show_failover_codes, show_hours
 from b2bua.cli.queries import Page, Row, page
+from b2bua.routing.field import show_days, show_failover_codes, show_hours
 from rating.ledger import Connection
 
 # Routes

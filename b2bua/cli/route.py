@@ -30,9 +30,10 @@ from b2bua.cli.option import (
     parse_prefix,
     refuse_nothing,
     show,
-    show_days,
 )
 from b2bua.cli.output import Format, FormatOption, print_row, print_rows
+from b2bua.routing import store
+from b2bua.routing.field import show_days
 from conf.settings import Settings
 from rating.ledger import Connection
 
@@ -188,7 +189,7 @@ def add_route(
 
 async def _add(settings: Settings, name: str, values: dict[str, Any]) -> None:
     async with database(settings) as connection:
-        await changes.add_route(connection, name, values)
+        await store.add_route(connection, name, values)
 
 
 @app.command(
@@ -219,7 +220,7 @@ def _as_given(failover_codes: str | None) -> dict[str, str]:
 
 async def _set(settings: Settings, name: str, values: dict[str, Any]) -> None:
     async with database(settings) as connection:
-        if not await changes.set_route(connection, name, values):
+        if not await store.set_route(connection, name, values):
             raise NotFound(f"no route {name}")
 
 
@@ -240,7 +241,7 @@ async def _remove(settings: Settings, name: str) -> None:
         if users:
             more = f" and {len(users) - 3} more" if len(users) > 3 else ""
             raise CommandError(f"route {name} is used by {', '.join(users[:3])}{more}: change that first")
-        await changes.remove_route(connection, route["id"])
+        await store.remove_route(connection, route["id"])
 
 
 # Entries
@@ -280,7 +281,7 @@ async def _add_entry(settings: Settings, route: str, prefix: str, carrier: str, 
     async with database(settings) as connection:
         route_id = await find_route(connection, route)
         carrier_id = await find_carrier(connection, carrier)
-        return await changes.add_route_entry(connection, route_id, prefix=prefix, carrier_id=carrier_id, values=values)
+        return await store.add_route_entry(connection, route_id, prefix=prefix, carrier_id=carrier_id, values=values)
 
 
 PrefixOption = Annotated[
@@ -335,7 +336,7 @@ def _chosen_entry(prefix: str | None, carrier: str | None, entry: int | None) ->
 async def _set_entry(settings: Settings, route: str, choice: Choice, values: dict[str, Any]) -> int:
     async with database(settings) as connection:
         entry = await _find_entry(connection, route, choice)
-        await changes.set_route_entry(connection, entry, values)
+        await store.set_route_entry(connection, entry, values)
     return entry
 
 
@@ -377,7 +378,7 @@ def remove_entry(
 async def _remove_entry(settings: Settings, route: str, choice: Choice) -> int:
     async with database(settings) as connection:
         entry = await _find_entry(connection, route, choice)
-        await changes.remove_route_entry(connection, entry)
+        await store.remove_route_entry(connection, entry)
     return entry
 
 

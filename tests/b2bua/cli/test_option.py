@@ -6,6 +6,7 @@ import pytest
 import typer
 
 from b2bua.cli import option
+from b2bua.routing import field
 
 
 class TestDays:
@@ -23,7 +24,7 @@ class TestDays:
     )
     def test_days_are_bits_from_sunday(self, text: str, days: int, shown: str) -> None:
         assert option.parse_days(text) == days
-        assert option.show_days(days) == shown
+        assert field.show_days(days) == shown
 
     @pytest.mark.parametrize("text", ["", "monday", "mon-", "-mon", "mon,,tue", "1-5"])
     def test_text_is_refused_when_it_has_no_days(self, text: str) -> None:
@@ -50,14 +51,14 @@ class TestHours:
             option.parse_hours(text)
 
     def test_a_day_that_begins_elsewhere_is_shown(self) -> None:
-        assert option.show_hours(time(0), time(0)) == ""
-        assert option.show_hours(time(8), time(8)) == "08:00-08:00"
+        assert field.show_hours(time(0), time(0)) == ""
+        assert field.show_hours(time(8), time(8)) == "08:00-08:00"
 
 
 class TestFailoverCodes:
     @pytest.mark.parametrize("text", ["404,503", "404,486,5xx", "none", "default", "3xx,600"])
     def test_codes_are_shown_as_they_are_read(self, text: str) -> None:
-        assert option.show_failover_codes(option.parse_failover_codes(text)) == text
+        assert field.show_failover_codes(option.parse_failover_codes(text)) == text
 
     @pytest.mark.parametrize("text", ["", "200", "700", "5x", "503;504"])
     def test_text_is_refused_when_it_has_no_codes(self, text: str) -> None:
