@@ -12,7 +12,7 @@ from rating.ledger import Connection
 
 log = structlog.get_logger("audit")
 
-SECRET = frozenset({"password", "password_hash", "ha1_md5", "secret"})
+SECRET = frozenset({"password", "password_hash", "ha1_md5", "secret", "auth_secret"})
 """Never written, old or new."""
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from admin.audit import SECRET
+from admin.forms import carrier
 from admin.forms.customer import LOGIN, SECTIONS
 from admin.forms.tab import TABS
 from admin.permissions import Permission
@@ -16,6 +17,17 @@ ACTIONS: Final = {
     "customer.delete": "Customer deleted",
     "reseller.add": "Reseller added",
     "reseller.change": "Reseller changed",
+    "carrier.add": "Carrier added",
+    "carrier.change": "Carrier changed",
+    "carrier.set_status": "Carrier suspended or resumed",
+    "carrier.delete": "Carrier deleted",
+    "carrier_rule.add": "Rule of a carrier added",
+    "carrier_rule.change": "Rule of a carrier changed",
+    "carrier_rule.remove": "Rule of a carrier removed",
+    "gateway.add": "Gateway added",
+    "gateway.change": "Gateway changed",
+    "gateway.set_status": "Gateway suspended or resumed",
+    "gateway.delete": "Gateway deleted",
     "item.add": "Configuration added",
     "item.change": "Configuration changed",
     "item.remove": "Configuration removed",
@@ -38,6 +50,7 @@ _MONEY: Final = frozenset(
     | {"tax_percents"}
 )
 _TITLES: Final = {
+    **{each.name: each.label for section in carrier.GATEWAY_SECTIONS for each in section.inputs},
     **{each.name: each.label for tab in TABS.values() for each in tab.inputs},
     **{each.name: each.label for section in (LOGIN, *SECTIONS) for each in section.inputs},
     "ha1_md5": "Secret",

@@ -50,6 +50,10 @@ GROUPS: Final = (
         ),
     ),
     Group(
+        "Rates and routing",
+        (Entry("Carriers", "building-broadcast-tower", "carrier.list", Permission.CARRIERS_MANAGE),),
+    ),
+    Group(
         "System",
         (
             Entry("Registrations", "phone", "registration.list", Permission.REGISTRATIONS_READ),

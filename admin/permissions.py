@@ -35,6 +35,8 @@ class Permission(StrEnum):
     """Balances, and what calls cost the accounts in view."""
     CARRIERS_READ = "carriers.read"
     """Names, addresses and messages of the carrier's side."""
+    CARRIERS_MANAGE = "carriers.manage"
+    """Make, change, suspend and delete carriers and their gateways."""
     CARRIER_COST_READ = "carrier_cost.read"
     REGISTRATIONS_READ = "registrations.read"
     REGISTRATIONS_REMOVE = "registrations.remove"

@@ -15,6 +15,9 @@ from admin.views import (
     bans,
     call_analysis,
     call_records,
+    carrier_gateways,
+    carrier_rules,
+    carriers,
     customer_actions,
     customer_form,
     customers,
@@ -100,6 +103,32 @@ ROUTES: Final = (
     Route("reseller.add", "POST", "/resellers/new", resellers.add, Permission.RESELLERS_WRITE),
     Route("reseller.details", "GET", "/resellers/{code}", resellers.details, Permission.RESELLERS_READ),
     Route("reseller.change", "POST", "/resellers/{code}", resellers.change, Permission.RESELLERS_WRITE),
+    Route("carrier.list", "GET", "/carriers", carriers.show_list, Permission.CARRIERS_MANAGE),
+    Route("carrier.new_form", "GET", "/carriers/new", carriers.new_form, Permission.CARRIERS_MANAGE),
+    Route("carrier.add", "POST", "/carriers/new", carriers.add, Permission.CARRIERS_MANAGE),
+    *(
+        Route(name, method, f"/carriers/{{carrier}}{path}", view, Permission.CARRIERS_MANAGE)
+        for name, method, path, view in (
+            ("carrier.details", "GET", "", carriers.details),
+            ("carrier.change", "POST", "", carriers.change),
+            ("carrier.set_status", "POST", "/status", carriers.set_status),
+            ("carrier.delete_form", "GET", "/delete", carriers.delete_form),
+            ("carrier.delete", "POST", "/delete", carriers.delete),
+            ("carrier_gateway.list", "GET", "/gateways", carrier_gateways.show_list),
+            ("carrier_gateway.new_form", "GET", "/gateways/new", carrier_gateways.new_form),
+            ("carrier_gateway.add", "POST", "/gateways/new", carrier_gateways.add),
+            ("carrier_gateway.details", "GET", "/gateways/{gateway}", carrier_gateways.details),
+            ("carrier_gateway.change", "POST", "/gateways/{gateway}", carrier_gateways.change),
+            ("carrier_gateway.set_status", "POST", "/gateways/{gateway}/status", carrier_gateways.set_status),
+            ("carrier_gateway.remove", "POST", "/gateways/{gateway}/remove", carrier_gateways.remove),
+            ("carrier_rule.list", "GET", "/{tab}", carrier_rules.show_list),
+            ("carrier_rule.add", "POST", "/{tab}", carrier_rules.add),
+            ("carrier_rule.trial", "GET", "/{tab}/try", carrier_rules.try_rules),
+            ("carrier_rule.edit", "GET", "/{tab}/{rule}", carrier_rules.edit_form),
+            ("carrier_rule.change", "POST", "/{tab}/{rule}", carrier_rules.change),
+            ("carrier_rule.remove", "POST", "/{tab}/{rule}/remove", carrier_rules.remove),
+        )
+    ),
     *(
         Route(name, method, f"/customers/{{code}}{path}", view, permission)
         for name, method, path, view, permission in (

@@ -104,7 +104,7 @@ _LIMITS: Final = (
     Column("cps", "Calls/s", "sw-end", "limit"),
     Column("status", "Status", "", "status"),
 )
-_RULE_HINT: Final = (
+RULE_HINT: Final = (
     "LEFT=>RIGHT lets through: 44%=>% as it is, 44|%=>0044% with 44 taken off and 0044 put before. "
     "LEFT alone bars: 900%."
 )
@@ -117,7 +117,7 @@ def _rules(name: str, title: str, kind: str, what: str) -> Tab:
         f"{title.lower().removesuffix('s').replace('did', 'DID')}",
         f"{what} Of the rules that match, the first of this list wins; where none matches, the call is refused.",
         Rule,
-        (Input("rule", "Rule", _RULE_HINT, is_code=True, is_wide=True, most=100),),
+        (Input("rule", "Rule", RULE_HINT, is_code=True, is_wide=True, most=100),),
         (Column("rule", "Rule", "", "code"), Column("effect", "What it does")),
         kind=kind,
         own=f"own_{kind}_rules",

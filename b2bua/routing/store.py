@@ -82,6 +82,16 @@ async def set_gateway(connection: Connection, name: str, values: Values) -> bool
     )
 
 
+async def remove_carrier(connection: Connection, carrier_id: int) -> None:
+    """Delete a carrier, with its number rules, that nothing names."""
+    await connection.execute("DELETE FROM carrier WHERE id = $1", carrier_id)
+
+
+async def remove_gateway(connection: Connection, gateway_id: int) -> None:
+    """Delete a gateway."""
+    await connection.execute("DELETE FROM gateway WHERE id = $1", gateway_id)
+
+
 # Routes
 
 
