@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from admin.audit import SECRET
-from admin.forms import carrier
+from admin.forms import carrier, route
 from admin.forms.customer import LOGIN, SECTIONS
 from admin.forms.tab import TABS
 from admin.permissions import Permission
@@ -36,6 +36,13 @@ ACTIONS: Final = {
     "payment.reverse": "Payment taken back",
     "ban.add": "Source banned",
     "ban.lift": "Ban lifted",
+    "route.add": "Route added",
+    "route.change": "Route changed",
+    "route.set_status": "Route suspended or resumed",
+    "route.delete": "Route deleted",
+    "route_entry.add": "Entry of a route added",
+    "route_entry.change": "Entry of a route changed",
+    "route_entry.remove": "Entry of a route removed",
     "switch.begin": "Switched to login",
     "switch.end": "Switched back",
 }
@@ -50,7 +57,7 @@ _MONEY: Final = frozenset(
     | {"tax_percents"}
 )
 _TITLES: Final = {
-    **{each.name: each.label for section in carrier.GATEWAY_SECTIONS for each in section.inputs},
+    **{each.name: each.label for section in (*carrier.GATEWAY_SECTIONS, *route.SECTIONS) for each in section.inputs},
     **{each.name: each.label for tab in TABS.values() for each in tab.inputs},
     **{each.name: each.label for section in (LOGIN, *SECTIONS) for each in section.inputs},
     "ha1_md5": "Secret",

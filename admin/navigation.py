@@ -51,7 +51,10 @@ GROUPS: Final = (
     ),
     Group(
         "Rates and routing",
-        (Entry("Carriers", "building-broadcast-tower", "carrier.list", Permission.CARRIERS_MANAGE),),
+        (
+            Entry("Carriers", "building-broadcast-tower", "carrier.list", Permission.CARRIERS_MANAGE),
+            Entry("Routes", "route", "route.list", Permission.ROUTES_MANAGE),
+        ),
     ),
     Group(
         "System",

@@ -40,6 +40,8 @@ class Permission(StrEnum):
     CARRIER_COST_READ = "carrier_cost.read"
     REGISTRATIONS_READ = "registrations.read"
     REGISTRATIONS_REMOVE = "registrations.remove"
+    ROUTES_MANAGE = "routes.manage"
+    """Make, change, suspend and delete routes and their entries."""
     SYSTEM_READ = "system.read"
     """Health of the switch itself."""
     GATEWAY_STATES_READ = "gateway_states.read"

@@ -87,8 +87,8 @@ async def shell(request: web.Request) -> dict[str, Any]:
 def _resource(route: str, user: User | None) -> str:
     """The entry of the navigation that a page belongs to: pages of a customer are in its list."""
     name = route.partition(".")[0]
-    if name in {"carrier_gateway", "carrier_rule"}:
-        return "carrier"
+    if name in {"carrier_gateway", "carrier_rule", "route_entry"}:
+        return name.partition("_")[0]
     if name not in {"item", "payment", "statement"} or user is None:
         return name
     return "customer" if user.may(Permission.CUSTOMERS_READ) else "statement"

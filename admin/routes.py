@@ -32,6 +32,8 @@ from admin.views import (
     payments,
     registrations,
     resellers,
+    route_entries,
+    routes,
     session,
     statements,
     switching,
@@ -127,6 +129,25 @@ ROUTES: Final = (
             ("carrier_rule.edit", "GET", "/{tab}/{rule}", carrier_rules.edit_form),
             ("carrier_rule.change", "POST", "/{tab}/{rule}", carrier_rules.change),
             ("carrier_rule.remove", "POST", "/{tab}/{rule}/remove", carrier_rules.remove),
+        )
+    ),
+    Route("route.list", "GET", "/routes", routes.show_list, Permission.ROUTES_MANAGE),
+    Route("route.new_form", "GET", "/routes/new", routes.new_form, Permission.ROUTES_MANAGE),
+    Route("route.add", "POST", "/routes/new", routes.add, Permission.ROUTES_MANAGE),
+    *(
+        Route(name, method, f"/routes/{{route}}{path}", view, Permission.ROUTES_MANAGE)
+        for name, method, path, view in (
+            ("route.details", "GET", "", routes.details),
+            ("route.change", "POST", "", routes.change),
+            ("route.set_status", "POST", "/status", routes.set_status),
+            ("route.delete_form", "GET", "/delete", routes.delete_form),
+            ("route.delete", "POST", "/delete", routes.delete),
+            ("route_entry.list", "GET", "/entries", route_entries.show_list),
+            ("route_entry.add", "POST", "/entries", route_entries.add),
+            ("route_entry.trial", "GET", "/entries/try", route_entries.try_number),
+            ("route_entry.edit", "GET", "/entries/{entry}", route_entries.edit_form),
+            ("route_entry.change", "POST", "/entries/{entry}", route_entries.change),
+            ("route_entry.remove", "POST", "/entries/{entry}/remove", route_entries.remove),
         )
     ),
     *(

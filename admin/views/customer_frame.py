@@ -42,7 +42,7 @@ async def find_open(request: web.Request) -> Account:
     return account
 
 
-def address(request: web.Request, route: str, **parts: object) -> str:
+def address(request: web.Request, route: str, /, **parts: object) -> str:
     """The address of a route."""
     return str(request.app.router[route].url_for(**{name: str(part) for name, part in parts.items()}))
 

@@ -30,7 +30,8 @@ first), device, source, destination (as received), carrier, gateway (name), atte
 
 `explain` asks what would become of a call, and changes nothing. `source` and `destination` are the numbers as an
 INVITE would have them; `account` (code), `address` (IP) and `user` (a SIP user that has proved its secret) say whose it
-is: at least one of them; an account alone calls without a device. `codecs` is a list of names, `at` a time in ISO 8601
+is: at least one of them; an account alone calls without a device. `route` (name) instead asks what that route would
+choose for anybody: no account's rules, prices or loss guard count. `codecs` is a list of names, `at` a time in ISO 8601
 with its zone (absent: now). Amounts in the answer are texts with all their digits. It has:
 
     revision, at, reference_seconds             the configuration, the moment, the seconds that costs are compared for

@@ -206,6 +206,8 @@ class Trace:
 
     steps: list[Step] = field(default_factory=list)
     candidates: list[Candidate] = field(default_factory=list)
+    currency: str = ""
+    """Of the amounts of candidates; empty: there are none."""
 
 
 @dataclass(slots=True)

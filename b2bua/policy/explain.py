@@ -13,10 +13,11 @@ from typing import Any, Final, Self
 
 from b2bua.policy.accounts import Account, Device
 from b2bua.policy.checks import UNLIMITED, decide
-from b2bua.policy.decision import Attempt, CallRequest, Candidate, Conditions, Decision, LevelPrice, Trace
+from b2bua.policy.decision import Attempt, CallRequest, Candidate, Case, Conditions, Decision, LevelPrice, Trace
 from b2bua.policy.devices import normalise_address
 from b2bua.policy.limits import NO_LIMIT, Level
 from b2bua.policy.routes import Gateway
+from b2bua.policy.routing import choose_attempts
 from b2bua.policy.snapshot import Snapshot
 from media.sdp import CodecList
 from rating.charge import billed_seconds, unrounded
@@ -50,6 +51,8 @@ class Question:
     """IP address that the call comes from; empty: from none, and no device is looked for."""
     user: str = ""
     """SIP user that has proved its secret; empty: none has."""
+    route: str = ""
+    """Name of a route: no call is decided on, only what it would choose."""
     codecs: tuple[str, ...] = ()
     at: datetime | None = None
     """Aware; None: now."""
@@ -61,9 +64,11 @@ class Question:
         Raises:
             InvalidQuestion: a field is malformed, or nothing says whose call it is.
         """
-        texts = {name: _read_text(values, name) for name in ("source", "destination", "account", "address", "user")}
-        question = cls(**texts)  # type: ignore[arg-type]  # all five are text
-        if not (question.account or question.address or question.user):
+        texts = {
+            name: _read_text(values, name) for name in ("source", "destination", "account", "address", "user", "route")
+        }
+        question = cls(**texts)  # type: ignore[arg-type]  # all six are text
+        if not (question.account or question.address or question.user or question.route):
             raise InvalidQuestion("whose call? an account, an address or a user is needed")
         question.address = _read_address(question.address)
         question.codecs = _read_codecs(values.get("codecs"))
@@ -83,22 +88,43 @@ def explain(question: Question, snapshot: Snapshot, now: datetime, conditions: C
     Raises:
         InvalidQuestion: there is no such account or user, or the device is another account's.
     """
-    account = _find_account(snapshot, question.account) if question.account else None
-    request = _request(question, snapshot, account)
     moment, trace = (question.at or now).astimezone(UTC), Trace()
-    decision = decide(request, snapshot, moment, conditions, trace)
-    if account is not None and decision.account is not None and decision.account.id != account.id:
-        raise InvalidQuestion(
-            f"{_whose(question, decision)} belongs to {decision.account.title}, not to {account.title}"
-        )
+    if question.route:
+        decision = _try_route(question, snapshot, moment, conditions, trace)
+    else:
+        decision = _decide(question, snapshot, moment, conditions, trace)
     return {
         "revision": snapshot.revision,
         "at": moment.isoformat(),
         "reference_seconds": snapshot.reference_seconds,
         "steps": [{"check": step.check, "looked_at": step.looked_at, "outcome": step.outcome} for step in trace.steps],
-        "candidates": [_candidate(each, decision, snapshot, conditions) for each in trace.candidates],
+        "candidates": [_candidate(each, decision, trace, conditions) for each in trace.candidates],
         "decision": _decision(decision, snapshot),
     }
+
+
+def _decide(question: Question, snapshot: Snapshot, moment: datetime, conditions: Conditions, trace: Trace) -> Decision:
+    account = _find_account(snapshot, question.account) if question.account else None
+    decision = decide(_request(question, snapshot, account), snapshot, moment, conditions, trace)
+    if account is not None and decision.account is not None and decision.account.id != account.id:
+        raise InvalidQuestion(
+            f"{_whose(question, decision)} belongs to {decision.account.title}, not to {account.title}"
+        )
+    return decision
+
+
+def _try_route(
+    question: Question, snapshot: Snapshot, moment: datetime, conditions: Conditions, trace: Trace
+) -> Decision:
+    """What a route would choose for anybody: no account's rules, prices or guards against losses count."""
+    route = next((each for each in snapshot.routes.values() if each.name == question.route), None)
+    if route is None:
+        raise InvalidQuestion(f"no route {question.route}")
+    number = question.destination.removeprefix("+")
+    decision = Decision(source=question.source, destination=number, sent_destination=number, route=route)
+    request = CallRequest(f"route {route.name}", number, question.source)
+    decision.code, decision.object = choose_attempts(Case(request, snapshot, moment, conditions, decision, trace))
+    return decision
 
 
 # The question
@@ -191,7 +217,7 @@ def _exact(amount: Decimal | None) -> str | None:
     return f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"
 
 
-def _candidate(candidate: Candidate, decision: Decision, snapshot: Snapshot, conditions: Conditions) -> Explanation:
+def _candidate(candidate: Candidate, decision: Decision, trace: Trace, conditions: Conditions) -> Explanation:
     entry, cost, price = candidate.entry, candidate.cost, candidate.price
     carrier = entry.carrier
     order = [number for number, each in enumerate(decision.attempts, 1) if each.carrier is carrier]
@@ -205,7 +231,7 @@ def _candidate(candidate: Candidate, decision: Decision, snapshot: Snapshot, con
         "cost": _exact(cost),
         "price": _exact(price),
         "margin": _exact(_EXACT.subtract(price, cost) if price is not None and cost is not None else None),
-        "currency": decision.levels[0].tariff.currency if decision.levels else None,
+        "currency": trace.currency or (decision.levels[0].tariff.currency if decision.levels else None),
         "order": order,
         "dropped": candidate.dropped,
     }

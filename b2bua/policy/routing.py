@@ -125,15 +125,20 @@ def _reference(case: Case, rate: Rate) -> Decimal:
 
 
 def _find_costs(case: Case, choices: list[Choice]) -> None:
-    own = case.decision.levels[0]
+    # A route that is tried by itself has no account: its carriers are compared in the currency of the first.
+    own = case.decision.levels[0] if case.decision.levels else None
+    into = own.tariff if own is not None else choices[0].attempts[0].tariff
+    assert into is not None
     for choice in choices:
         tariff, rate = choice.attempts[0].tariff, choice.attempts[0].rate
         assert tariff is not None
         assert rate is not None
-        choice.cost = _converted(case, _reference(case, rate), tariff, own.tariff)
+        choice.cost = _converted(case, _reference(case, rate), tariff, into)
         if choice.trace is not None:
             choice.trace.cost = choice.cost if choice.cost.is_finite() else None
-            choice.trace.price = _reference(case, own.rate)
+            choice.trace.price = _reference(case, own.rate) if own is not None else None
+    if case.trace is not None:
+        case.trace.currency = into.currency
 
 
 def _converted(case: Case, amount: Decimal, tariff: Tariff, into: Tariff) -> Decimal:

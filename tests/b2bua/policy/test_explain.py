@@ -389,3 +389,29 @@ class TestHarmless:
         answer = ask(world)
         assert (answer["decision"]["code"], answer["decision"]["route"]) == ("NO_ROUTE", "route-1")
         assert answer["candidates"] == []
+
+
+class TestRoute:
+    """What a route would choose, whoever calls."""
+
+    def test_order_is_that_of_a_call_and_costs_are_told_without_prices(self, world: World) -> None:
+        world.snapshot.tariffs[3] = make_tariff(make_rate("0.0100000000"), tariff_id=3)
+        cheap = make_carrier(2, make_gateway(2), make_gateway(3), tariff_id=3)
+        world.lead_to(make_entry(1, make_carrier(1)), make_entry(2, cheap, weight=1))
+        answer = ask(world, route="route-1")
+        called = ask(world)
+        attempts = [[each["gateway"] for each in found["decision"]["attempts"]] for found in (answer, called)]
+        assert attempts == [["gateway-2", "gateway-3", "gateway-1"]] * 2
+        for each, other in zip(answer["candidates"], called["candidates"], strict=True):
+            assert each == {**other, "price": None, "margin": None}
+        assert (answer["steps"], answer["decision"]["account"]) == ([], None)
+
+    def test_what_is_down_or_has_no_rate_is_told(self, world: World) -> None:
+        world.lead_to(make_entry(1, make_carrier(1)), make_entry(2, make_carrier(2, make_gateway(2), tariff_id=99)))
+        answer = ask(world, route="route-1", conditions=Weather(down={1}))
+        assert [each["dropped"] for each in answer["candidates"]] == ["no gateway up", "no rate"]
+        assert (answer["decision"]["code"], answer["decision"]["object"]) == ("NO_ROUTE", "route route-1")
+
+    def test_error_when_there_is_no_such_route(self, world: World) -> None:
+        with pytest.raises(InvalidQuestion, match=r"^no route nowhere$"):
+            ask(world, route="nowhere")
