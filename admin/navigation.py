@@ -46,6 +46,7 @@ GROUPS: Final = (
         (
             Entry("Customers", "users", "customer.list", Permission.CUSTOMERS_READ),
             Entry("Resellers", "building", "reseller.list", Permission.RESELLERS_READ),
+            Entry("DID numbers", "hash", "did.list", Permission.DIDS_READ),
             Entry("My account", "wallet", "statement.own", Permission.OWN_ACCOUNT),
         ),
     ),

@@ -21,6 +21,13 @@ class Permission(StrEnum):
     CONFIGURATION_READ = "configuration.read"
     """Devices, dialing routes and number rules of customers; a customer sees those that its account lets it change."""
     CONFIGURATION_WRITE = "configuration.write"
+    DIDS_READ = "dids.read"
+    DIDS_ROUTE = "dids.route"
+    """Say where calls to DIDs go; a customer where its account lets it change what its DIDs do."""
+    DIDS_ASSIGN = "dids.assign"
+    """Give DIDs to accounts in view, suspend them, bound their channels."""
+    DIDS_MANAGE = "dids.manage"
+    """Add and remove DIDs, and say which carrier brings their calls."""
     PAYMENTS_WRITE = "payments.write"
     OWN_ACCOUNT = "own_account"
     """Pages that a customer has of itself."""
@@ -63,11 +70,14 @@ _EVERYBODY: Final = frozenset(
     {Permission.PUBLIC, Permission.SIGNED_IN, Permission.OVERVIEW, Permission.CALLS_READ, Permission.RECORDS_READ}
 )
 
+_DIDS: Final = frozenset({Permission.DIDS_READ, Permission.DIDS_ROUTE, Permission.DIDS_ASSIGN})
+
 _REGISTRATIONS: Final = frozenset({Permission.REGISTRATIONS_READ, Permission.REGISTRATIONS_REMOVE})
 
 ROLE_PERMISSIONS: Final[dict[str, frozenset[Permission]]] = {
     "administrator": frozenset(Permission) - {Permission.OWN_ACCOUNT},
     "support": _EVERYBODY
+    | _DIDS
     | _REGISTRATIONS
     | {
         Permission.CUSTOMERS_READ,
@@ -94,6 +104,7 @@ ROLE_PERMISSIONS: Final[dict[str, frozenset[Permission]]] = {
         Permission.SYSTEM_READ,
     },
     "reseller": _EVERYBODY
+    | _DIDS
     | _REGISTRATIONS
     | {
         Permission.CUSTOMERS_READ,
@@ -113,6 +124,8 @@ ROLE_PERMISSIONS: Final[dict[str, frozenset[Permission]]] = {
     | {
         Permission.MONEY_READ,
         Permission.OWN_ACCOUNT,
+        Permission.DIDS_READ,
+        Permission.DIDS_ROUTE,
         Permission.CONFIGURATION_READ,
         Permission.CONFIGURATION_WRITE,
     },

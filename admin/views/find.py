@@ -1,5 +1,6 @@
 """The search box of the top bar: sends what was typed to the list that knows it."""
 
+import contextlib
 import re
 from typing import Final
 from urllib.parse import urlencode
@@ -7,15 +8,50 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from admin import render
-from admin.keys import USER
+from admin.errors import NotFound
+from admin.keys import POOL, USER
 from admin.permissions import Permission
+from admin.stores.dids import find_did
+from admin.views.customer_frame import address
 
 NUMBER: Final = re.compile(r"[+(]?[0-9][0-9 ()/.-]*")
 
 
+async def _named(request: web.Request, text: str) -> str:
+    """The page of a DID, carrier, gateway or route of just this number, code or name; empty: there is none."""
+    user, pool = request[USER], request.app[POOL]
+    if user.may(Permission.DIDS_READ) and NUMBER.fullmatch(text):
+        number = re.sub(r"[^0-9]", "", text)
+        with contextlib.suppress(NotFound):
+            did = await find_did(pool, user.scope, number)
+            return address(request, "did.details", number=did.number)
+    if user.may(Permission.CARRIERS_MANAGE):
+        found = await pool.fetchrow(
+            """
+            SELECT carrier.code, NULL AS gateway FROM carrier WHERE carrier.code = upper($1)
+            UNION ALL
+            SELECT carrier.code, gateway.id FROM gateway JOIN carrier ON carrier.id = gateway.carrier_id
+            WHERE gateway.name = $1
+            LIMIT 1
+            """,
+            text,
+        )
+        if found is not None and found["gateway"] is not None:
+            return address(request, "carrier_gateway.details", carrier=found["code"], gateway=found["gateway"])
+        if found is not None:
+            return address(request, "carrier.details", carrier=found["code"])
+    if user.may(Permission.ROUTES_MANAGE):
+        route_id = await pool.fetchval("SELECT id FROM route WHERE name = $1", text)
+        if route_id is not None:
+            return address(request, "route_entry.list", route=route_id)
+    return ""
+
+
 async def find(request: web.Request) -> web.StreamResponse:
-    """Numbers are looked for in call records, anything else among customers."""
+    """What is named in full is opened; numbers are looked for in call records, anything else among customers."""
     text = request.query.get("q", "").strip()[:100]
+    if place := await _named(request, text):
+        return render.see_other(place)
     is_number = NUMBER.fullmatch(text) is not None and text.count(".") != 3  # an address has three dots
     router = request.app.router
     if is_number or not request[USER].may(Permission.CUSTOMERS_READ):

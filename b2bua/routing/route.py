@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from pydantic import Field
-
 from b2bua.account import field as f
 from b2bua.account.device import STATUSES
 from b2bua.routing import field as r
 
+_ALWAYS: Final[Any] = ""
+"""Read as all days, and all hours."""
 MODES: Final = {"least_cost": "Least cost", "load_share": "Load sharing"}
 
 
@@ -42,8 +42,8 @@ class Entry(f.Form):
     carrier: Annotated[str, f.field(f.pattern("Carrier", r.CODE, "one of the list"))] = ""
     priority: Annotated[int, f.field(f.whole("Priority", 0))] = 1
     weight: Annotated[int, f.field(f.whole("Weight", 0))] = 100
-    days: Annotated[int, f.field(lambda typed: r.days("Days")(typed or r.ALL))] = Field(default="")
-    hours: Annotated[tuple[str, str], f.field(lambda typed: r.hours("Hours")(typed or r.ALL))] = Field(default="")
+    days: Annotated[int, f.field(lambda typed: r.days("Days")(typed or r.ALL))] = _ALWAYS
+    hours: Annotated[tuple[str, str], f.field(lambda typed: r.hours("Hours")(typed or r.ALL))] = _ALWAYS
     status: Annotated[str, f.field(f.choice("Status", STATUSES))] = "active"
 
     def columns(self) -> dict[str, Any]:
