@@ -1,7 +1,7 @@
 """DIDs: the list, adding many, assigning, leading and removing them, one or many at a time."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 from aiohttp import web
@@ -46,10 +46,11 @@ async def _list(request: web.Request, values: Mapping[str, str], errors: Mapping
         "filter": chosen,
         "states": STATES,
         "kinds": form_model.KINDS,
-        "numbers_input": layout.NUMBERS,
+        "numbers_input": replace(layout.NUMBERS, is_needed=False),
         "account_input": _account_input(request),
         "form": Filled(values, errors),
         "is_own": request[USER].scope.exact is not None,
+        "back": values.get("next") or request.path_qs,
     }
     return await render.page(request, "dids/list", context, status=422 if errors else 200)
 
@@ -245,7 +246,8 @@ async def remove(request: web.Request) -> web.StreamResponse:
 async def change_many(request: web.Request) -> web.StreamResponse:
     """Assign, release, suspend or activate those that are chosen in the list or typed."""
     fields = await request.post()
-    act, values = str(fields.get("act", "")), typed(fields, (layout.NUMBERS, layout.ACCOUNT))
+    back = render.own_address(str(fields.get("next", "")), address(request, "did.list"))
+    act, values = str(fields.get("act", "")), typed(fields, (layout.NUMBERS, layout.ACCOUNT)) | {"next": back}
     if act not in layout.ACTS:
         raise NotFound
     chosen = [str(number) for number in fields.getall("number", [])]
@@ -260,7 +262,7 @@ async def change_many(request: web.Request) -> web.StreamResponse:
         return await _list(request, values, faults(refused))
     word = {"assign": "assigned", "release": "released", "active": "activated", "inactive": "suspended"}[act]
     await render.flash(request, f"{_count(done)} {word}" if done else "Nothing was changed")
-    return render.see_other(render.own_address(str(fields.get("next", "")), address(request, "did.list")))
+    return render.see_other(back)
 
 
 async def _change_many(request: web.Request, act: str, numbers: tuple[str, ...], code: str) -> int:

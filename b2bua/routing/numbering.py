@@ -6,8 +6,6 @@ Whose accounts may be named is for whoever asks: accounts come as ids.
 from collections.abc import Sequence
 from typing import Any, Final
 
-import asyncpg
-
 from b2bua.account import field as f
 from b2bua.account.errors import Refused
 from b2bua.routing import store
@@ -67,16 +65,22 @@ def said(found: Sequence[str]) -> str:
 async def set_destinations(connection: Connection, did_id: int, account_id: int | None, form: Destinations) -> None:
     """Say where calls to a DID go.
 
+    Args:
+        connection: The database, in a transaction.
+        did_id: The DID.
+        account_id: Whose it was when the form was shown.
+        form: What was typed.
+
     Raises:
-        Refused: what is named is not the account's, or cannot be called.
+        Refused: what is named is not the account's, or cannot be called; or the DID is another's by now.
     """
     if account_id is None and form.wanted:
         raise Refused("kind", "It must be assigned to an account before calls to it go anywhere")
+    owner: int | None = await connection.fetchval("SELECT account_id FROM did WHERE id = $1 FOR UPDATE", did_id)
+    if owner != account_id:
+        raise Refused("kind", "It was assigned to another account meanwhile: open it again")
     rows = [await _destination(connection, account_id or 0, *each) for each in form.wanted]
-    try:
-        await store.set_did_destinations(connection, did_id, rows)
-    except asyncpg.CheckViolationError:
-        raise Refused("kind", "It was assigned to another account meanwhile: open it again") from None
+    await store.set_did_destinations(connection, did_id, rows)
 
 
 async def _destination(connection: Connection, account: int, field: str, kind: str, target: str) -> dict[str, Any]:

@@ -179,6 +179,7 @@ def test_many_are_assigned_released_and_suspended_within_the_scope(play: Play) -
         ):
             answer = await send(panel, "/dids/many", **typed)
             assert (answer.status, words in answer.text) == (422, True), typed
+            assert 'name="next" value="/dids"' in answer.text
         assert (await rows(panel, QUERY))[2] == ("442079460002", "CUST0102", "active")
         await send(panel, "/dids/many", act="release", numbers="442079460000-442079460001")
         await send(panel, "/dids/many", act="inactive", number="442079460001")

@@ -12,12 +12,13 @@ from tests.b2bua.account.test_customer import TYPED
 
 TABLES = (
     *("account", "account_balance", "ip_device", "sip_user", "dialing_route", "number_rule", "ledger_entry"),
-    *("panel_user", "audit_entry", "did"),
+    *("panel_user", "audit_entry", "did", "did_destination", "carrier", "gateway", "route", "route_entry"),
 )
 FIELDS = {
     **TYPED,
     **{"status": "suspended", "typed_name": "Foreign customer", "option": "add_balance", "amount": "5"},
     **{"paid_by": "cash", "request_key": "7b2d9a52-95a3-4b7e-9a33-0a2c6f0f4c11", "address": "203.0.113.9"},
+    **{"act": "release", "number": "4930900002", "numbers": "4930900002", "kind": "number", "target": "4420"},
     **{"username": "zoe", "pattern": "%", "route": "standard", "rule": "1%=>%", "transport": "udp", "port": "5060"},
 }
 """Good for every form, so that only the scope can stand against it."""
@@ -137,5 +138,50 @@ def test_address_of_no_customer_is_not_found(play: Play) -> None:
         for place in ("nonsense", "ip-devices/x", "ip-devices/0", "ip-devices/99999999999999999999", "ip-devices/try"):
             assert (await panel.get(f"/customers/CUST0101/{place}")).status == 404, place
         assert re.search("Own customer", (await panel.get("/customers/CUST0101")).text)
+
+    play(scenario)
+
+
+async def network(panel: Panel, own: int, foreign: int) -> dict[str, str]:
+    """A carrier with gateway and rule, a route with an entry, a DID of each account; the parts of their addresses."""
+    row = panel.data.connection
+    carrier = await panel.data.carrier("CARR0001", "Foreign carrier")
+    gateway = await panel.data.gateway(carrier, "g1")
+    route = await row.fetchval("INSERT INTO route (name) VALUES ('standard') RETURNING id")
+    entry = await row.fetchval(
+        "INSERT INTO route_entry (route_id, carrier_id) VALUES ($1, $2) RETURNING id", route, carrier
+    )
+    await row.execute(
+        "INSERT INTO did (number, account_id) VALUES ('4930900001', $1), ('4930900002', $2)", own, foreign
+    )
+    rule = await row.fetchval("SELECT id FROM number_rule WHERE carrier_id = $1 AND kind = 'source'", carrier)
+    places = {"carrier": "CARR0001", "gateway": gateway, "tab": "source-rules", "rule": rule, "route": route}
+    return {name: str(value) for name, value in {**places, "entry": entry, "number": "4930900002"}.items()}
+
+
+def test_no_role_reaches_the_network_or_numbers_of_others(play: Play) -> None:
+    async def scenario(panel: Panel) -> None:
+        accounts = await stock(panel)
+        places = await network(panel, accounts["own"], accounts["foreign"])
+        for role, permissions in ROLE_PERMISSIONS.items():
+            panel.forget()
+            account = accounts["reseller"] if role == "reseller" else accounts["own"]
+            await panel.signed_in(role, None if role in STAFF else account, login=f"as{role}")
+            token, before = await panel.token("/"), await picture(panel)
+            for route in ROUTES:
+                is_foreign = "{number}" in route.path and role not in STAFF
+                if not route.path.startswith(("/carriers", "/routes", "/dids")):
+                    continue
+                if route.permission in permissions and not is_foreign:
+                    continue
+                path = re.sub(r"\{([a-z]+)\}", lambda found: places[found[1]], route.path)
+                answer = (
+                    await panel.get(path)
+                    if route.method == "GET"
+                    else await panel.post_raw(path, {"csrf_token": token, **FIELDS})
+                )
+                assert answer.status == 404, (role, route.name)
+                assert "Foreign" not in answer.text
+            assert await picture(panel) == before
 
     play(scenario)
