@@ -15,7 +15,7 @@ from b2bua.cli.context import (
     settings_of,
     tell_more,
 )
-from b2bua.cli.find import find_tariff
+from b2bua.cli.find import find_carrier, find_tariff
 from b2bua.cli.option import (
     NONE,
     CodecsOption,
@@ -36,7 +36,7 @@ from b2bua.cli.option import (
     show,
 )
 from b2bua.cli.output import Format, FormatOption, print_rows
-from b2bua.routing import store
+from b2bua.routing import removal, store
 from conf.settings import Settings
 from rating.ledger import Connection
 
@@ -178,6 +178,21 @@ async def _set(settings: Settings, code: str, values: dict[str, Any], tariff: st
         more = {} if tariff is None else {"tariff_id": await _tariff_id(connection, tariff)}
         if not await store.set_carrier(connection, code, values | more):
             raise NotFound(f"no carrier {code}")
+
+
+@app.command("remove", epilog="Example: softswitch carrier remove CARR0001")
+def remove_carrier(context: typer.Context, code: CodeArgument) -> None:
+    """Remove a carrier that is inactive and that nothing names; it says what does."""
+    run(_remove(settings_of(context), code))
+    typer.echo(f"carrier {code} removed")
+
+
+async def _remove(settings: Settings, code: str) -> None:
+    async with database(settings) as connection, connection.transaction():
+        carrier = await find_carrier(connection, code)
+        if reasons := await removal.against_carrier(connection, carrier):
+            raise CommandError(f"carrier {code} stays: {'; '.join(reasons)}")
+        await store.remove_carrier(connection, carrier)
 
 
 async def _tariff_id(connection: Connection, name: str) -> int | None:

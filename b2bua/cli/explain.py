@@ -36,6 +36,7 @@ _HOUR: Final = re.compile(r"[0-9]{2}:[0-9]{2}")
     epilog="Examples: softswitch explain --account CUST0007 --from 4930123456 --to 442079460000\n\n"
     "softswitch explain --source 198.51.100.7 --from 4930123456 --to 442079460000 --codecs PCMA,G729\n\n"
     "softswitch explain --user alice --from 101 --to 112 --at 03:00 --json\n\n"
+    "softswitch explain --route europe --from 4930123456 --to 442079460000\n\n"
     "softswitch explain --account CUST0007 --from 101 --to 4420 --at '2026-01-31 08:00 Europe/London'"
 )
 def command(
@@ -52,6 +53,9 @@ def command(
     user: Annotated[
         str | None, typer.Option(metavar="SIPUSER", help="The SIP user that calls, its secret known.")
     ] = None,
+    route: Annotated[
+        str | None, typer.Option(metavar="ROUTE", help="What this route would choose, whoever calls.")
+    ] = None,
     at: Annotated[
         str | None, typer.Option(metavar="TIME", help="ISO 8601, or HH:MM of today; UTC unless it has a zone.")
     ] = None,
@@ -63,8 +67,10 @@ def command(
     A SIP worker of this machine decides as it does for calls, with its present configuration and what it knows of
     gateways. It changes nothing. Sessions, calls per second and funds of the moment are not looked at.
     """
-    if account is None and address is None and user is None:
-        raise typer.BadParameter("give --account, --source or --user")
+    if account is None and address is None and user is None and route is None:
+        raise typer.BadParameter("give --account, --source, --user or --route")
+    if route is not None and (account or address or user):
+        raise typer.BadParameter("--route stands alone: no account's rules and prices count for it")
     answer = run(
         _ask(
             settings_of(context),
@@ -73,6 +79,7 @@ def command(
             account=account,
             address=None if address is None else parse_address(address),
             user=user,
+            **({} if route is None else {"route": route}),
             codecs=parse_codecs(codecs),
             at=None if at is None else parse_moment(at, datetime.now(UTC)).isoformat(),
         )
@@ -154,7 +161,8 @@ def _parse_moment(text: str, now: datetime, zone: ZoneInfo | None) -> datetime:
 def _print(answer: Message) -> None:
     decision, candidates = answer["decision"], answer["candidates"]
     moment = datetime.fromisoformat(answer["at"]).strftime("%Y-%m-%d %H:%M:%S UTC")
-    print_rows(answer["steps"], STEPS, Format.TABLE, title=f"checks at {moment}, revision {answer['revision']}")
+    if answer["steps"]:
+        print_rows(answer["steps"], STEPS, Format.TABLE, title=f"checks at {moment}, revision {answer['revision']}")
     if candidates:
         _print_candidates(candidates, f"route {decision['route']}", answer["reference_seconds"])
     elif decision["attempts"]:
@@ -229,5 +237,7 @@ def verdict(answer: Message) -> str:
     to = f"gateway {first['gateway']} of carrier {first['carrier']}" if first["carrier"] else first["gateway"]
     number = f"{decision['source'] or 'nobody'} -> {decision['destination']}"
     lasts = "never cut" if seconds is None else f"at most {first['max_duration']} s"
+    if decision["kind"] == "outgoing" and decision["account"] is None:
+        lasts = "whoever calls"
     permitting = "" if decision["kind"] == "emergency" else ", if sessions, calls per second and funds permit"
     return f"allowed{permitting}: {decision['kind']} call {number}, {tries}, first {to}, {lasts}"

@@ -38,7 +38,7 @@ from b2bua.cli.option import (
 )
 from b2bua.cli.output import Format, FormatOption, print_rows
 from b2bua.control.client import ControlClient
-from b2bua.routing import store
+from b2bua.routing import removal, store
 from b2bua.routing.field import DAY
 from b2bua.routing.gateway import Gateway
 from conf.embedded import run_directory
@@ -397,6 +397,23 @@ async def _set(settings: Settings, name: str, values: dict[str, Any]) -> None:
         if not await store.set_gateway(connection, name, values):
             raise NotFound(f"no gateway {name}")
         await _refuse_nobody(connection, name)
+
+
+@app.command("remove", epilog="Example: softswitch gateway remove london-1")
+def remove_gateway(context: typer.Context, name: NameArgument) -> None:
+    """Remove a gateway that is inactive and that no call record names; calls in progress go on."""
+    run(_remove(settings_of(context), name))
+    typer.echo(f"gateway {name} removed")
+
+
+async def _remove(settings: Settings, name: str) -> None:
+    async with database(settings) as connection, connection.transaction():
+        gateway: int | None = await connection.fetchval("SELECT id FROM gateway WHERE name = $1", name)
+        if gateway is None:
+            raise NotFound(f"no gateway {name}")
+        if reasons := await removal.against_gateway(connection, gateway):
+            raise CommandError(f"gateway {name} stays: {'; '.join(reasons)}")
+        await store.remove_gateway(connection, gateway)
 
 
 async def _refuse_nobody(connection: Connection, name: str) -> None:

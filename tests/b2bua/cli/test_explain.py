@@ -62,6 +62,7 @@ def make_answer(*candidates: dict[str, Any], **decision: Any) -> dict[str, Any]:
             "sip_status": None,
             "q850_cause": None,
             "kind": "outgoing",
+            "account": "CUST0007",
             "route": "world",
             "source": "4930123456",
             "destination": "442079460000",
@@ -96,10 +97,17 @@ class TestQuestion:
             None,
         )
 
+    def test_route_is_asked_about_by_itself(self, cli: CommandLine, worker: Worker) -> None:
+        worker.answers["explain"] = make_answer(make_candidate("CARR0001", price=None, margin=None), account=None)
+        lines = cli(*CALL, "--route", "world").stdout.splitlines()
+        assert worker.requests[-1]["route"] == "world"
+        assert lines[-1].endswith("first gateway CARR0001-a of carrier CARR0001, whoever calls")
+
     @pytest.mark.parametrize(
         "options",
         [
             (),
+            ("--route", "world", "--account", "CUST0007"),
             ("--account", "CUST0007", "--source", "example.net"),
             ("--account", "CUST0007", "--at", "soon"),
             ("--account", "CUST0007", "--codecs", "PCMA;G729"),

@@ -121,6 +121,22 @@ class TestGateway:
         assert cli.json("gateway", "list") == before
 
 
+class TestRemoval:
+    def test_gateway_and_carrier_go_when_nothing_names_them(self, cli: CommandLine) -> None:
+        cli("carrier", "add", "CARR0009", "--name", "x", "--currency", "EUR")
+        cli("gateway", "add", "g9", "--carrier", "CARR0009", "--host", "192.0.2.1")
+        assert cli("carrier", "remove", "CARR0009", status=1).stderr == (
+            "error: carrier CARR0009 stays: It is active: suspend it first; It has 1 gateway: delete them first\n"
+        )
+        assert "It is active" in cli("gateway", "remove", "g9", status=1).stderr
+        cli("gateway", "set", "g9", "--status", "inactive")
+        assert cli("gateway", "remove", "g9").stdout == "gateway g9 removed\n"
+        cli("carrier", "set", "CARR0009", "--status", "inactive")
+        assert cli("carrier", "remove", "CARR0009").stdout == "carrier CARR0009 removed\n"
+        assert cli("gateway", "remove", "g9", status=1).stderr == "error: no gateway g9\n"
+        assert cli("carrier", "remove", "CARR0009", status=1).stderr == "error: no carrier CARR0009\n"
+
+
 class TestSecret:
     def test_secret_is_read_from_the_input_and_kept_encrypted(self, cli: CommandLine) -> None:
         result = cli("gateway", "set", "demo-a", "--auth-user", "me", "--auth-secret", "-", typed="hush hush\n")
