@@ -22,6 +22,17 @@
     }
   }
 
+  // Rows that are ticked are changed together: all of a page by one tick, and how many there are is said.
+  document.addEventListener('change', (event) => {
+    const name = event.target.dataset?.tickAll || event.target.name;
+    const said = name && document.querySelector(`[data-ticked="${CSS.escape(name)}"]`);
+    if (!said) return;
+    const boxes = [...document.querySelectorAll(`input[type=checkbox][name="${CSS.escape(name)}"]`)];
+    if (event.target.dataset.tickAll) for (const box of boxes) box.checked = event.target.checked;
+    const count = boxes.filter((box) => box.checked).length;
+    said.textContent = count ? `${count} ticked` : '';
+  });
+
   for (const form of document.querySelectorAll('form[data-unsaved]')) {
     let changed = Boolean(document.querySelector('#summary'));
     form.addEventListener('input', () => (changed = true));

@@ -61,6 +61,11 @@ def test_every_setting_is_stored_and_shown_again(play: Play) -> None:
         await stock(panel)
         await panel.signed_in()
         typed = {name: text(value) for name, value in EVERYTHING.items()}
+        columns = await panel.data.connection.fetch(
+            "SELECT column_name FROM information_schema.columns WHERE table_name = 'gateway'"
+        )
+        others = {"id", "carrier_id", "name", "auth_secret", "created_at"}
+        assert {column["column_name"] for column in columns} - others == set(EVERYTHING)
         answer = await panel.post(f"{BASE}/new", {**typed, "name": "london-2"}, form="/carriers")
         assert answer.status == 303, errors(answer)
         row = await kept(panel, "london-2")
