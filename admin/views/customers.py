@@ -64,7 +64,7 @@ async def show_list(request: web.Request) -> web.StreamResponse:
         "total": total,
         "count_limit": COUNT_LIMIT,
         "filter": chosen,
-        "statuses": STATUSES,
+        "statuses": {status: status.capitalize() for status in STATUSES},
         "types": TYPES,
         "sort": f"-{name}" if descending else name,
         "calls": await _calls_now(request.app[CONTROL], page.rows) if "calls" in columns else None,
