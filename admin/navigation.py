@@ -65,6 +65,7 @@ GROUPS: Final = (
             Entry("Bans", "ban", "ban.list", Permission.BANS_READ),
             Entry("Health", "heartbeat", "health.show", Permission.PROCESSES_READ),
             Entry("Audit log", "history", "audit.list", Permission.AUDIT_READ),
+            Entry("Users and roles", "user-cog", "user.list", Permission.USERS_MANAGE),
             Entry("Settings", "settings", "setting.show", Permission.PROCESSES_READ),
         ),
     ),

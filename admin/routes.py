@@ -40,6 +40,7 @@ from admin.views import (
     switching,
     system,
     theme,
+    users,
 )
 
 View = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -92,6 +93,21 @@ ROUTES: Final = (
     Route("ban.lift", "POST", "/bans/lift", bans.lift, Permission.BANS_LIFT),
     Route("audit.list", "GET", "/audit-log", audit_log.show_list, Permission.AUDIT_READ),
     Route("audit.export", "GET", "/audit-log/export", audit_log.write_file, Permission.AUDIT_READ),
+    Route("user.list", "GET", "/users", users.show_list, Permission.USERS_MANAGE),
+    Route("user.roles", "GET", "/roles", users.show_roles, Permission.USERS_MANAGE),
+    Route("user.new", "GET", "/users/new-user", users.new_form, Permission.USERS_MANAGE),
+    Route("user.add", "POST", "/users/new-user", users.add, Permission.USERS_MANAGE),
+    *(
+        Route(name, method, f"/users/{{login}}{path}", view, Permission.USERS_MANAGE)
+        for name, method, path, view in (
+            ("user.details", "GET", "", users.details),
+            ("user.change", "POST", "", users.change),
+            ("user.set_status", "POST", "/status", users.set_status),
+            ("user.reset_password", "POST", "/password", users.reset_password),
+            ("user.end_sessions", "POST", "/sessions", users.end_sessions),
+            ("user.remove", "POST", "/remove", users.remove),
+        )
+    ),
     Route("health.show", "GET", "/health", system.show_health, Permission.PROCESSES_READ),
     Route("setting.show", "GET", "/settings", system.show_settings, Permission.PROCESSES_READ),
     Route("switch.end", "POST", "/switch-back", switching.end, Permission.SIGNED_IN),

@@ -24,6 +24,9 @@ class User:
     account: str | None
     """Code of the account."""
     must_change_password: bool
+    time_zone: str = "UTC"
+    """In which its times are shown."""
+    has_second_factor: bool = False
     switched_by: str = ""
     """The login that works as this one; empty: it signed in itself."""
     real_user_id: int = 0
@@ -69,8 +72,10 @@ async def begin_sign_in(pool: Pool, login: str, lock_after: int, lock_time: int)
 
 
 async def finish_sign_in(pool: Pool, user_id: int) -> None:
-    """The password was right: forget the failures."""
-    await pool.execute("UPDATE panel_user SET failures = 0, locked_until = NULL WHERE id = $1", user_id)
+    """It proved itself: forget the failures."""
+    await pool.execute(
+        "UPDATE panel_user SET failures = 0, locked_until = NULL, signed_in_at = now() WHERE id = $1", user_id
+    )
 
 
 async def password_hash(pool: Pool, user_id: int) -> str | None:
@@ -95,6 +100,7 @@ async def find_session(pool: Pool, token_hash: bytes, idle: int) -> tuple[User, 
     row = await pool.fetchrow(
         """
         SELECT panel_user.id, panel_user.login, panel_user.role, panel_user.account_id, panel_user.must_change_password,
+               panel_user.time_zone, panel_user.totp_secret IS NOT NULL AS has_second_factor,
                account.code AS account, panel_session.data::text AS data
         FROM panel_session
         JOIN panel_user ON panel_user.id = panel_session.user_id
@@ -107,7 +113,16 @@ async def find_session(pool: Pool, token_hash: bytes, idle: int) -> tuple[User, 
     )
     if row is None:
         return None
-    user = User(row["id"], row["login"], row["role"], row["account_id"], row["account"], row["must_change_password"])
+    user = User(
+        row["id"],
+        row["login"],
+        row["role"],
+        row["account_id"],
+        row["account"],
+        row["must_change_password"],
+        row["time_zone"],
+        row["has_second_factor"],
+    )
     data: dict[str, Any] = orjson.loads(row["data"])
     if ACTING_AS in data:
         user = await _acting(pool, user, int(data[ACTING_AS])) or user
@@ -144,6 +159,8 @@ async def _acting(pool: Pool, user: User, target_id: int) -> User | None:
         row["account_id"],
         row["account"],
         must_change_password=False,
+        time_zone=user.time_zone,
+        has_second_factor=True,
         switched_by=user.login,
         real_user_id=user.user_id,
     )
@@ -173,17 +190,23 @@ async def touch_session(pool: Pool, token_hash: bytes) -> None:
     )
 
 
-async def create_session(pool: Pool, token_hash: bytes, user_id: int, data: dict[str, Any], idle: int) -> None:
+async def create_session(
+    pool: Pool, token_hash: bytes, user_id: int, data: dict[str, Any], idle: int, *, source: str, agent: str
+) -> None:
     """Store a new session, and remove those that have ended."""
     async with pool.acquire(timeout=5) as connection, connection.transaction():
         await connection.execute(
             "DELETE FROM panel_session WHERE seen_at <= now() - make_interval(secs => $1)", float(idle)
         )
         await connection.execute(
-            "INSERT INTO panel_session (token_hash, user_id, data) VALUES ($1, $2, $3::text::jsonb)",
+            """
+            INSERT INTO panel_session (token_hash, user_id, data, source, agent) VALUES ($1, $2, $3::text::jsonb, $4, $5)
+            """,
             token_hash,
             user_id,
             orjson.dumps(data).decode(),
+            source,
+            agent,
         )
 
 
