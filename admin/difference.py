@@ -17,6 +17,8 @@ ACTIONS: Final = {
     "customer.delete": "Customer deleted",
     "reseller.add": "Reseller added",
     "reseller.change": "Reseller changed",
+    "reseller.set_status": "Status of reseller changed",
+    "reseller.delete": "Reseller deleted",
     "carrier.add": "Carrier added",
     "carrier.change": "Carrier changed",
     "carrier.set_status": "Carrier suspended or resumed",

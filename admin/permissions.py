@@ -30,7 +30,7 @@ class Permission(StrEnum):
     """Add and remove DIDs, and say which carrier brings their calls."""
     PAYMENTS_WRITE = "payments.write"
     OWN_ACCOUNT = "own_account"
-    """Pages that a customer has of itself."""
+    """Pages that a customer or reseller has of itself."""
     LOGINS_SWITCH = "logins.switch"
     """Work as a login of somebody below."""
     CALLS_READ = "calls.read"
@@ -118,6 +118,7 @@ ROLE_PERMISSIONS: Final[dict[str, frozenset[Permission]]] = {
         Permission.CONFIGURATION_READ,
         Permission.CONFIGURATION_WRITE,
         Permission.PAYMENTS_WRITE,
+        Permission.OWN_ACCOUNT,
         Permission.LOGINS_MANAGE,
         Permission.LOGINS_SWITCH,
         Permission.CALLS_HANG_UP,

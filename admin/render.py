@@ -78,18 +78,20 @@ async def shell(request: web.Request) -> dict[str, Any]:
         "request_id": request.get(REQUEST_ID),
         "theme": theme if theme in THEMES else "auto",
         "groups": navigation.groups_for(user) if user and not user.must_change_password else [],
-        "resource": _resource(route, user),
+        "resource": _resource(route, user, request.match_info.get("code")),
         "flashes": await _take_flashes(request) if user else [],
         "here": request.path_qs,
     }
 
 
-def _resource(route: str, user: User | None) -> str:
-    """The entry of the navigation that a page belongs to: pages of a customer are in its list."""
+def _resource(route: str, user: User | None, code: str | None) -> str:
+    """The entry of the navigation that a page belongs to: pages of an account are in its list."""
     name = route.partition(".")[0]
     if name in {"carrier_gateway", "carrier_rule", "route_entry"}:
         return name.partition("_")[0]
-    if name not in {"item", "payment", "statement"} or user is None:
+    if name.startswith("reseller_"):
+        return "statement" if user is not None and user.account == code else "reseller"
+    if name not in {"item", "login", "payment", "statement"} or user is None:
         return name
     return "customer" if user.may(Permission.CUSTOMERS_READ) else "statement"
 

@@ -27,6 +27,7 @@ from admin.views import (
     gateway_states,
     items,
     live_calls,
+    logins,
     monitoring,
     overview,
     password,
@@ -120,8 +121,40 @@ ROUTES: Final = (
     Route("reseller.list", "GET", "/resellers", resellers.show_list, Permission.RESELLERS_READ),
     Route("reseller.new", "GET", "/resellers/new", resellers.new_form, Permission.RESELLERS_WRITE),
     Route("reseller.add", "POST", "/resellers/new", resellers.add, Permission.RESELLERS_WRITE),
-    Route("reseller.details", "GET", "/resellers/{code}", resellers.details, Permission.RESELLERS_READ),
-    Route("reseller.change", "POST", "/resellers/{code}", resellers.change, Permission.RESELLERS_WRITE),
+    *(
+        Route(name, method, f"/resellers/{{code}}{path}", view, permission)
+        for name, method, path, view, permission in (
+            ("reseller.details", "GET", "", resellers.details, Permission.RESELLERS_READ),
+            ("reseller.change", "POST", "", resellers.change, Permission.RESELLERS_WRITE),
+            ("reseller.set_status", "POST", "/status", customer_actions.set_status, Permission.RESELLERS_WRITE),
+            ("reseller.delete_form", "GET", "/delete", customer_actions.delete_form, Permission.RESELLERS_WRITE),
+            ("reseller.delete", "POST", "/delete", customer_actions.delete, Permission.RESELLERS_WRITE),
+        )
+    ),
+    *(
+        Route(f"{prefix}{name}", method, f"{base}/{{code}}{path}", view, permission)
+        for prefix, base in (("", "/customers"), ("reseller_", "/resellers"))
+        for name, method, path, view, permission in (
+            ("payment.list", "GET", "/payments", payments.show_list, Permission.MONEY_READ),
+            ("payment.add", "POST", "/payments", payments.add, Permission.PAYMENTS_WRITE),
+            ("payment.reverse", "POST", "/payments/{entry}/reverse", payments.reverse, Permission.PAYMENTS_WRITE),
+            ("statement.list", "GET", "/statement", statements.show_list, Permission.MONEY_READ),
+            ("statement.export", "GET", "/statement/export", statements.write_file, Permission.MONEY_READ),
+            ("switch.begin", "POST", "/switch", switching.begin, Permission.LOGINS_SWITCH),
+            ("login.list", "GET", "/logins", logins.show_list, Permission.LOGINS_MANAGE),
+            ("login.add", "POST", "/logins", logins.add, Permission.LOGINS_MANAGE),
+            ("login.set_status", "POST", "/logins/{login}/status", logins.set_status, Permission.LOGINS_MANAGE),
+            (
+                "login.reset_password",
+                "POST",
+                "/logins/{login}/password",
+                logins.reset_password,
+                Permission.LOGINS_MANAGE,
+            ),
+            ("login.end_sessions", "POST", "/logins/{login}/sessions", logins.end_sessions, Permission.LOGINS_MANAGE),
+            ("login.remove", "POST", "/logins/{login}/remove", logins.remove, Permission.LOGINS_MANAGE),
+        )
+    ),
     Route("carrier.list", "GET", "/carriers", carriers.show_list, Permission.CARRIERS_MANAGE),
     Route("carrier.new_form", "GET", "/carriers/new", carriers.new_form, Permission.CARRIERS_MANAGE),
     Route("carrier.add", "POST", "/carriers/new", carriers.add, Permission.CARRIERS_MANAGE),
@@ -183,12 +216,6 @@ ROUTES: Final = (
             ("customer.set_status", "POST", "/status", customer_actions.set_status, Permission.CUSTOMERS_WRITE),
             ("customer.delete_form", "GET", "/delete", customer_actions.delete_form, Permission.CUSTOMERS_WRITE),
             ("customer.delete", "POST", "/delete", customer_actions.delete, Permission.CUSTOMERS_WRITE),
-            ("switch.begin", "POST", "/switch", switching.begin, Permission.LOGINS_SWITCH),
-            ("payment.list", "GET", "/payments", payments.show_list, Permission.MONEY_READ),
-            ("payment.add", "POST", "/payments", payments.add, Permission.PAYMENTS_WRITE),
-            ("payment.reverse", "POST", "/payments/{entry}/reverse", payments.reverse, Permission.PAYMENTS_WRITE),
-            ("statement.list", "GET", "/statement", statements.show_list, Permission.MONEY_READ),
-            ("statement.export", "GET", "/statement/export", statements.write_file, Permission.MONEY_READ),
             ("item.list", "GET", "/{tab}", items.show_list, Permission.CONFIGURATION_READ),
             ("item.add", "POST", "/{tab}", items.add, Permission.CONFIGURATION_WRITE),
             ("item.trial", "GET", "/{tab}/try", items.try_rules, Permission.CONFIGURATION_READ),

@@ -200,7 +200,8 @@ async def create_session(
         )
         await connection.execute(
             """
-            INSERT INTO panel_session (token_hash, user_id, data, source, agent) VALUES ($1, $2, $3::text::jsonb, $4, $5)
+            INSERT INTO panel_session (token_hash, user_id, data, source, agent)
+            VALUES ($1, $2, $3::text::jsonb, $4, $5)
             """,
             token_hash,
             user_id,
