@@ -25,6 +25,7 @@ from admin.shared import Shared
 from b2bua.control.client import ControlClient
 from conf.database import connect_pool
 from conf.embedded import run_directory
+from conf.secret import PANEL, Vault, load_secret
 from conf.settings import Settings
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -62,6 +63,7 @@ def init_app(settings: Settings, *, passwords: Passwords | None = None) -> web.A
     app[keys.STARTED_AT] = datetime.now(UTC)
     app[keys.ASSETS] = Assets.load()
     app[keys.PASSWORDS] = passwords or Passwords()
+    app[keys.VAULT] = Vault(load_secret(settings), PANEL)
     app[keys.PICTURES] = Shared()
     app[keys.READERS] = Readers()
     app[keys.METRICS] = PanelMetrics()

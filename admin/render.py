@@ -10,8 +10,8 @@ import structlog
 from aiohttp import web
 from aiohttp_session import get_session
 
-from admin import csrf, navigation
-from admin.keys import ASSETS, REQUEST_ID, USER
+from admin import csrf, navigation, second_factor
+from admin.keys import ASSETS, REQUEST_ID, SETTINGS, USER
 from admin.permissions import Permission
 from admin.session import FLASHES
 from admin.stores.users import User
@@ -77,11 +77,16 @@ async def shell(request: web.Request) -> dict[str, Any]:
         "csrf_token": lambda: csrf.token_for(request),
         "request_id": request.get(REQUEST_ID),
         "theme": theme if theme in THEMES else "auto",
-        "groups": navigation.groups_for(user) if user and not user.must_change_password else [],
+        "groups": navigation.groups_for(user) if user and not _is_held(request, user) else [],
         "resource": _resource(route, user, request.match_info.get("code")),
         "flashes": await _take_flashes(request) if user else [],
         "here": request.path_qs,
     }
+
+
+def _is_held(request: web.Request, user: User) -> bool:
+    """Whether a login has to do something else before it goes anywhere."""
+    return user.must_change_password or second_factor.is_due(user, request.app[SETTINGS])
 
 
 def _resource(route: str, user: User | None, code: str | None) -> str:

@@ -12,6 +12,7 @@ ROLES: Final = {
     "accounts": "Accounts",
 }
 """Of the operator; an account's logins have the role that its kind says."""
+THEMES: Final = {"auto": "As the device", "light": "Light", "dark": "Dark"}
 ALL_ROLES: Final = {**ROLES, "reseller": "Reseller", "customer": "Customer"}
 
 
@@ -38,11 +39,13 @@ class Preferences(f.Form):
     """What a login chooses for itself."""
 
     time_zone: Annotated[str, f.field(_zone)] = ""
+    theme: Annotated[str, f.field(f.choice("Theme", THEMES))] = "auto"
 
 
 LOGIN: Final = Input("login", "Login", "1 to 30 letters or digits. It cannot be changed later.", most=30)
 ROLE: Final = Input("role", "Role", "What it may see and do.", kind="select", options=ROLES)
 TIME_ZONE: Final = Input("time_zone", "Time zone", "In which its times are shown.", kind="select")
+THEME: Final = Input("theme", "Theme", "On every device you sign in with.", kind="radio", options=THEMES)
 
 
 def zones() -> dict[str, str]:

@@ -8,6 +8,7 @@ import asyncpg
 
 from admin.errors import NotFound
 from admin.paging import Page, PageRequest, make_page
+from admin.stores import factors
 from admin.stores.reading import Pool, reading
 from b2bua.account.errors import Refused
 from rating.ledger import Connection
@@ -184,6 +185,12 @@ async def reset_password(connection: Connection, login: Login, password_hash: st
 async def end_sessions(connection: Connection, login: Login) -> None:
     """End every session of a login."""
     await connection.execute("DELETE FROM panel_session WHERE user_id = $1", login.user_id)
+
+
+async def reset_factor(connection: Connection, login: Login) -> None:
+    """Switch off the second factor of somebody who lost it, and end the sessions."""
+    await factors.switch_off(connection, login.user_id)
+    await end_sessions(connection, login)
 
 
 async def remove_login(connection: Connection, login: Login) -> None:

@@ -76,6 +76,22 @@ async def end_sessions(request: web.Request, login: Login) -> None:
     await render.flash(request, f"Every session of {login.login} has ended")
 
 
+async def reset_factor(request: web.Request, login: Login) -> None:
+    """Switch off a second factor that was lost, so that the password alone opens the login; its sessions end.
+
+    Raises:
+        Refused: it is one's own, which is switched off with its code.
+    """
+    _refuse_own(request, login, "reset its second factor")
+    async with request.app[POOL].acquire(timeout=5) as connection, connection.transaction():
+        await logins.reset_factor(connection, login)
+        old, new = {"second_factor": login.has_second_factor}, {"second_factor": False}
+        await audit.write(
+            connection, request, "login.reset_factor", login.title, account_id=login.account_id, old=old, new=new
+        )
+    await render.flash(request, f"The second factor of {login.login} is off: it can set up another one")
+
+
 async def remove(request: web.Request, login: Login) -> None:
     """Remove a login.
 

@@ -76,6 +76,13 @@ async def end_sessions(request: web.Request) -> web.StreamResponse:
     return render.see_other(place(request, account, "login.list"))
 
 
+async def reset_factor(request: web.Request) -> web.StreamResponse:
+    """Switch off the second factor of somebody who lost it."""
+    account, login = await _find(request)
+    await login_acts.reset_factor(request, login)
+    return render.see_other(place(request, account, "login.list"))
+
+
 async def remove(request: web.Request) -> web.StreamResponse:
     """Remove a login."""
     account, login = await _find(request)

@@ -124,6 +124,16 @@ async def end_sessions(request: web.Request) -> web.StreamResponse:
     return render.see_other(address(request, "user.details", login=login.login))
 
 
+async def reset_factor(request: web.Request) -> web.StreamResponse:
+    """Switch off the second factor of somebody who lost it."""
+    login = await _find(request)
+    try:
+        await login_acts.reset_factor(request, login)
+    except Refused as error:
+        return await _details(request, login, errors=faults(error))
+    return render.see_other(address(request, "user.details", login=login.login))
+
+
 async def remove(request: web.Request) -> web.StreamResponse:
     """Remove a login, unless it is the last administrator."""
     login = await _find(request)
