@@ -11,6 +11,7 @@ import aiohttp_session
 import jinja2
 from aiohttp import web
 from jinja2 import StrictUndefined
+from markupsafe import Markup
 
 from admin import format as formats
 from admin import keys, middleware, signalling
@@ -30,6 +31,18 @@ from conf.settings import Settings
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 
+
+@jinja2.pass_context
+def _time(context: jinja2.runtime.Context, value: datetime | None, now: datetime | None = None) -> Markup:
+    """A time in the zone of the login that reads the page."""
+    return formats.time(value, now, context.get("zone", UTC))
+
+
+@jinja2.pass_context
+def _exact_time(context: jinja2.runtime.Context, value: datetime | None) -> Markup:
+    return formats.exact_time(value, context.get("zone", UTC))
+
+
 FILTERS: Final = {
     "compact": formats.compact,
     "money": formats.money,
@@ -38,8 +51,8 @@ FILTERS: Final = {
     "duration": formats.duration,
     "seconds": formats.seconds,
     "count": formats.count,
-    "time": formats.time,
-    "exact_time": formats.exact_time,
+    "time": _time,
+    "exact_time": _exact_time,
     "input_time": formats.input_time,
     "rate": formats.rate,
     "sip_result": signalling.sip_result,

@@ -10,7 +10,7 @@ import structlog
 from aiohttp import web
 from aiohttp_session import get_session
 
-from admin import csrf, navigation, second_factor
+from admin import csrf, navigation, second_factor, time_zone
 from admin.keys import ASSETS, REQUEST_ID, SETTINGS, USER
 from admin.permissions import Permission
 from admin.session import FLASHES
@@ -63,6 +63,8 @@ def basics(request: web.Request) -> dict[str, Any]:
         "user": user,
         "may": (lambda name: user.may(Permission(name))) if user else (lambda name: False),
         "now": datetime.now(UTC),
+        "zone": time_zone.zone_of(user.time_zone) if user else UTC,
+        "zone_name": user.time_zone if user else time_zone.USUAL,
         "asset": request.app[ASSETS].url,
     }
 

@@ -1,6 +1,7 @@
 """My login: settings and sessions of whoever is signed in."""
 
 import re
+from datetime import UTC, datetime
 
 from tests.admin.conftest import Play
 from tests.admin.panel import Panel
@@ -87,5 +88,30 @@ def test_switched_login_does_not_touch_what_is_somebody_elses(play: Play) -> Non
         for page in ("/second-factor", "/second-factor/confirm", "/second-factor/off", "/second-factor/codes", PAGE):
             assert (await panel.post(page, {"time_zone": "UTC", "theme": "dark"}, form="/")).status == 404
         assert PAGE not in (await panel.get("/")).text
+
+    play(scenario)
+
+
+def test_times_are_shown_in_the_zone_of_the_login_and_files_stay_in_utc(play: Play) -> None:
+    async def scenario(panel: Panel) -> None:
+        accounts = await stock(panel)
+        await panel.data.connection.execute(
+            "INSERT INTO audit_entry (at, login, role, action, account_id, object) "
+            "VALUES ('2025-07-01 12:00+00', 'x', 'support', 'customer.change', $1, 'account CUST0101')",
+            accounts["own"],
+        )
+        await panel.data.record(accounts["own"], received_at=datetime(2025, 1, 31, 23, 30, tzinfo=UTC))
+        await panel.signed_in()
+        assert ">1 Jul 2025 12:00:00</time>" in (await panel.get("/audit-log")).text
+        await panel.post(PAGE, {"time_zone": "Europe/Berlin", "theme": "auto"}, form=PAGE)
+        text = (await panel.get("/audit-log?what=customer.change")).text
+        assert "Times in Europe/Berlin" in text
+        assert 'title="2025-07-01 12:00:00 UTC">1 Jul 2025 14:00:00</time>' in text
+        record = (await panel.get("/call-records")).text
+        assert ">1 Feb 2025 00:30:00</time>" in record  # another day, and winter time
+        found = re.search(r'href="(/call-records/[^"]+/1)"', record)
+        assert found
+        assert "00:30:00.000 CET" in (await panel.get(found[1])).text
+        assert "2025-07-01 12:00:00" in (await panel.get("/audit-log/export?what=customer.change")).text
 
     play(scenario)
