@@ -150,6 +150,20 @@ async def has_sip_user(source: Pool | Connection, scope: Scope, username: str) -
     return True
 
 
+async def own_switches(source: Pool | Connection, account_id: int) -> frozenset[str]:
+    """Which of the six self-care switches of an account are on."""
+    record = await source.fetchrow(
+        """
+        SELECT own_ip_devices, own_sip_users, own_source_rules, own_destination_rules, own_did_source_rules,
+               own_did_destination_rules
+        FROM account WHERE id = $1
+        """,
+        account_id,
+    )
+    assert record is not None
+    return frozenset(name for name, is_on in record.items() if is_on)
+
+
 async def read_form(source: Pool | Connection, account: Account) -> Mapping[str, Any]:
     """The customer as its form shows it."""
     record = await source.fetchrow(

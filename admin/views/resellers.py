@@ -21,8 +21,9 @@ from b2bua.account import customer as form_model
 from b2bua.account.errors import Refused
 from b2bua.account.registry import add_customer, change_customer
 
-_OF_CUSTOMERS: Final = frozenset({"media", "care"})
-"""Sections that only customers have: what a telephone sends, and what a customer's own login may change."""
+_OF_CUSTOMERS: Final = frozenset({"media"})
+"""Sections that only customers have: what a telephone sends."""
+_CARE: Final = "What the reseller's own logins may change of the customers below it; they see all of it."
 _NOT_ASKED: Final = {"customer_type": "live", "cli_by_destination": "no"}
 """Fields that only customers have, with what a new reseller gets: it pays, and has no telephones."""
 
@@ -42,6 +43,7 @@ def _sections(request: web.Request, routes: list[Permit], *, is_new: bool) -> li
         for section in layout.SECTIONS
         if section.name not in _OF_CUSTOMERS and (not section.needs or user.may(Permission(section.needs)))
     ]
+    sections = [replace(section, purpose=_CARE) if section.name == "care" else section for section in sections]
     above = (layout.RESELLER,) if is_new else ()
     sections[0] = replace(sections[0], title="Reseller", purpose="Who it is.", inputs=(*sections[0].inputs, *above))
     if is_new:

@@ -2,10 +2,12 @@
 
 import re
 
+from b2bua.account.customer import SELF_CARE
 from tests.admin.conftest import Play
 from tests.admin.panel import Panel
 from tests.admin.test_customer_form import entries, errors
 from tests.admin.test_resellers import tree
+from tests.b2bua.account.test_customer import TYPED
 
 PAGE = "/resellers/RESE0003"
 
@@ -144,5 +146,31 @@ def test_administrator_works_as_a_login_of_a_reseller_and_comes_back_to_it(play:
         assert "Deep customer" in text
         assert "Own customer" not in text
         assert (await panel.post("/switch-back", {}, form="/")).location == PAGE
+
+    play(scenario)
+
+
+def test_reseller_changes_of_its_customers_what_its_switches_say(play: Play) -> None:
+    async def scenario(panel: Panel) -> None:
+        ids = await tree(panel)
+        await panel.signed_in()
+        page = "/resellers/RESE0001"
+        typed = {**TYPED, **dict.fromkeys(SELF_CARE, "no"), "own_ip_devices": "yes"}
+        answer = await panel.post(page, typed, form=page)
+        assert answer.status == 303, errors(answer)
+        row = await panel.data.connection.fetchrow(
+            "SELECT own_ip_devices, own_sip_users, own_source_rules FROM account WHERE code = 'RESE0001'"
+        )
+        assert row is not None
+        assert tuple(row) == (True, False, False)
+        panel.forget()
+        await panel.signed_in("reseller", ids["reseller"], login="below")
+        customer = "/customers/CUST0101"
+        assert "Add SIP user" not in (await panel.get(f"{customer}/sip-users")).text
+        assert (await panel.post(f"{customer}/sip-users", {"username": "zoe"}, form=customer)).status == 404
+        assert (await panel.post(f"{customer}/source-rules", {"rule": "1%=>%"}, form=customer)).status == 404
+        device = {"address": "192.0.2.44", "status": "active", "transport": "udp", "port": "5060"}
+        answer = await panel.post(f"{customer}/ip-devices", device, form=customer)
+        assert answer.status == 303, errors(answer)
 
     play(scenario)
