@@ -14,6 +14,7 @@ ACTIONS: Final = {
     "customer.add": "Customer added",
     "customer.change": "Customer changed",
     "customer.set_status": "Status changed",
+    "customer.set_tariff": "Tariff changed",
     "customer.delete": "Customer deleted",
     "reseller.add": "Reseller added",
     "reseller.change": "Reseller changed",

@@ -103,15 +103,25 @@ def _resource(route: str, user: User | None, code: str | None) -> str:
     return "customer" if user.may(Permission.CUSTOMERS_READ) else "statement"
 
 
-async def _take_flashes(request: web.Request) -> list[str]:
+async def _take_flashes(request: web.Request) -> list[dict[str, str]]:
     session = await get_session(request)
-    return list(session.pop(FLASHES)) if session.get(FLASHES) else []
+    found = session.pop(FLASHES) if session.get(FLASHES) else []
+    # Sessions of the release before hold texts alone.
+    return [{"text": each, "undo": "", "kind": ""} if isinstance(each, str) else each for each in found]
 
 
-async def flash(request: web.Request, text: str) -> None:
-    """Show a message on the next page."""
+async def flash(request: web.Request, text: str, *, undo: str = "", is_fault: bool = False) -> None:
+    """Show a message on the next page.
+
+    Args:
+        request: What is answered.
+        text: The message.
+        undo: The address that takes back what it tells of, where that can be done.
+        is_fault: Whether something was refused.
+    """
     session = await get_session(request)
-    session[FLASHES] = [*session.get(FLASHES, []), text][-5:]
+    message = {"text": text, "undo": undo, "kind": "fault" if is_fault else ""}
+    session[FLASHES] = [*session.get(FLASHES, []), message][-5:]
 
 
 async def done(request: web.Request, message: str, route: str) -> web.StreamResponse:

@@ -18,3 +18,9 @@ ALTER TABLE panel_session
     ADD COLUMN source  text NOT NULL DEFAULT '',                     -- address of the browser at sign-in
     ADD COLUMN agent   text NOT NULL DEFAULT '';                     -- what the browser calls itself
 CREATE INDEX panel_session_user ON panel_session (user_id);
+
+-- From here on the switches of a reseller say what its logins may change of the accounts below it. They said nothing before.
+UPDATE account
+SET own_ip_devices = true, own_sip_users = true, own_source_rules = true, own_destination_rules = true,
+    own_did_source_rules = true, own_did_destination_rules = true
+WHERE kind = 'reseller';
