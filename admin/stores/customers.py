@@ -206,15 +206,14 @@ _QUERIES: Final = {
     for ascending in (True, False)
 }
 
-_CHOSEN: Final = (
-    _LIST.partition("    WHERE {matches}")[0].replace("{visible}", _VISIBLE).replace("{key}", "account.code")
-    + """
+_OF_CODES: Final = """
     WHERE account.kind = 'customer' AND account.code = ANY ($3::text[])
       AND ($1::bigint IS NULL OR account.id = $1)
       AND ($2::bigint IS NULL OR account.id IN (SELECT subtree.id FROM subtree))
     ORDER BY account.code
-"""  # noqa: S608 — of constants, when the module is loaded
-)
+"""
+_COLUMNS: Final = _LIST.partition("    WHERE {matches}")[0]
+_CHOSEN: Final = _COLUMNS.replace("{visible}", _VISIBLE).replace("{key}", "account.code") + _OF_CODES
 _COUNT: Final = (
     _VISIBLE + "SELECT count(*) FROM (SELECT FROM account WHERE " + _MATCHES + " LIMIT $14) AS found"  # noqa: S608
 )
