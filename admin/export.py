@@ -18,7 +18,8 @@ from typing import Any, Final, Protocol
 import structlog
 from aiohttp import web
 
-from admin.keys import EXPORTS
+from admin import audit
+from admin.keys import EXPORTS, POOL, USER
 
 log = structlog.get_logger()
 
@@ -85,7 +86,7 @@ def _text(value: Value) -> str:
 
 
 async def send(request: web.Request, kind: str, sheet: Sheet, rows: Rows) -> web.StreamResponse:
-    """Answer with a file.
+    """Answer with a file, and keep in the audit log who took it.
 
     Args:
         request: What is answered.
@@ -93,6 +94,16 @@ async def send(request: web.Request, kind: str, sheet: Sheet, rows: Rows) -> web
         sheet: What it is about.
         rows: All of them.
     """
+    async with request.app[POOL].acquire(timeout=5) as connection, connection.transaction():
+        narrowed = {name: value for name, value in request.query.items() if name != "format"}
+        subject = f"file {sheet.file_name}.{kind}"
+        account_id = request[USER].account_id
+        await audit.write(connection, request, "file.export", subject, account_id=account_id, new=narrowed)
+    return await stream(request, kind, sheet, rows)
+
+
+async def stream(request: web.Request, kind: str, sheet: Sheet, rows: Rows) -> web.StreamResponse:
+    """Write a file as the answer."""
     async with request.app[EXPORTS]:
         response = web.StreamResponse()
         response.headers["Content-Type"] = TYPES[kind]

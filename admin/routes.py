@@ -157,6 +157,7 @@ ROUTES: Final = (
             ("statement.list", "GET", "/statement", statements.show_list, Permission.MONEY_READ),
             ("statement.export", "GET", "/statement/export", statements.write_file, Permission.MONEY_READ),
             ("switch.begin", "POST", "/switch", switching.begin, Permission.LOGINS_SWITCH),
+            ("account_call.hang_up", "POST", "/hang-up", live_calls.hang_up_all, Permission.CALLS_HANG_UP),
             ("login.list", "GET", "/logins", logins.show_list, Permission.LOGINS_MANAGE),
             ("login.add", "POST", "/logins", logins.add, Permission.LOGINS_MANAGE),
             ("login.set_status", "POST", "/logins/{login}/status", logins.set_status, Permission.LOGINS_MANAGE),

@@ -117,6 +117,14 @@ async def find_login(source: Pool | Connection, login: str, *, account_id: int |
     return Login(*row)
 
 
+async def is_staff(pool: Pool, login: str) -> bool:
+    """Whether a login of the operator has this name."""
+    found: bool = await pool.fetchval(
+        "SELECT EXISTS (SELECT FROM panel_user WHERE login = $1 AND account_id IS NULL)", login
+    )
+    return found
+
+
 async def add_login(
     connection: Connection, login: str, role: str, time_zone: str, password_hash: str, account_id: int | None = None
 ) -> None:

@@ -232,3 +232,16 @@ def test_table_of_roles_tells_of_every_permission(play: Play) -> None:
         assert re.findall(r'visually-hidden">(yes|no)<', row) == ["yes", "no", "yes", "yes", "no"]
 
     play(scenario)
+
+
+def test_find_box_leads_to_a_login_of_the_operator_for_who_may_see_it(play: Play) -> None:
+    async def scenario(panel: Panel) -> None:
+        await panel.data.user("helper", "support")
+        await panel.signed_in()
+        assert (await panel.get("/find?q=helper")).location == "/users/helper"
+        assert (await panel.get("/find?q=helpers")).location == "/customers?q=helpers"
+        panel.forget()
+        await panel.sign_in("helper")
+        assert (await panel.get("/find?q=somebody")).location == "/customers?q=somebody"
+
+    play(scenario)

@@ -33,7 +33,7 @@ def test_logins_and_selections_are_usable_on_a_phone_and_on_a_desk(browse: Brows
             assert not await browser.has_sideways_scroll(), path
             assert await browser.accessibility_faults() == [], path
         await set_up_and_sign_in(panel, browser)
-        await browser.page.set_viewport_size(WIDE)
+        await browser.page.set_viewport_size({"width": WIDE["width"], "height": WIDE["height"]})
         await select_and_undo(browser)
         assert browser.faults == []
 
