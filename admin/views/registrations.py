@@ -113,16 +113,15 @@ async def remove(request: web.Request) -> web.StreamResponse:
     except ControlError as error:
         raise web.HTTPBadGateway from error
     if removed:
-        await _keep(request, sip_user_id, contact, row)
+        await _keep(request, contact, row)
     return await render.done_in_place(request, f"Registration of {row['username']} removed", "registration.list")
 
 
-async def _keep(request: web.Request, sip_user_id: int, contact: str, row: Message) -> None:
+async def _keep(request: web.Request, contact: str, row: Message) -> None:
     old = {name: row[name] for name in ("username", "source", "user_agent")} | {"contact": contact}
     async with request.app[POOL].acquire(timeout=5) as connection, connection.transaction():
-        account_id = await connection.fetchval("SELECT account_id FROM sip_user WHERE id = $1", sip_user_id)
         subject = f"registration of {row['username']}"
-        await audit.write(connection, request, "registration.remove", subject, account_id=account_id, old=old)
+        await audit.write(connection, request, "registration.remove", subject, account_id=row["account_id"], old=old)
 
 
 async def _find(control: ControlClient, account_ids: list[int] | None, sip_user_id: int, contact: str) -> Message:

@@ -8,6 +8,7 @@ import pytest
 from admin.permissions import ROLE_PERMISSIONS, Permission
 from tests.admin.conftest import Play
 from tests.admin.panel import Panel
+from tests.admin.test_customer_form import entries
 
 HTMX = {"HX-Request": "true"}
 
@@ -142,9 +143,9 @@ class TestRemove:
             assert (answer.status, answer.location) == (303, "/registrations")
             assert [row["username"] for _, row in panel.worker.registrations] == ["bob"]
             assert "Registration of alice removed" in (await panel.get("/registrations")).text
-            log = (await panel.get("/audit-log")).text
-            for fact in ("somebody", "Registration removed", "registration of alice", "sip:alice@192.168.1.7:5060"):
-                assert fact in log
+            [entry] = await entries(panel, "registration.remove")
+            assert (entry["login"], entry["object"]) == ("somebody", "registration of alice")
+            assert entry["old"]["contact"] == "sip:alice@192.168.1.7:5060"
 
         play(scenario)
 
