@@ -85,16 +85,3 @@ def test_reseller_locks_resets_and_removes_logins_of_its_customers(play: Play) -
         assert log.count("login anna of CUST0101") == 5
 
     play(scenario)
-
-
-def test_login_of_another_account_is_not_found_there(play: Play) -> None:
-    async def scenario(panel: Panel) -> None:
-        accounts = await stock(panel)
-        await panel.data.user("other", "customer", accounts["foreign"])
-        await panel.signed_in()
-        page = "/customers/CUST0101/logins"
-        for act in ("status", "password", "sessions", "remove"):
-            assert (await panel.post(f"{page}/other/{act}", {"status": "inactive"}, form=page)).status == 404
-        assert await panel.data.connection.fetchval("SELECT status FROM panel_user WHERE login = 'other'") == "active"
-
-    play(scenario)

@@ -1,8 +1,12 @@
 """Users and roles: who may sign in, and what administrators do to logins."""
 
 import re
+from dataclasses import replace
 
+from admin.keys import POOL
+from admin.paging import PageRequest
 from admin.permissions import SECTIONS, Permission
+from admin.stores.logins import LoginFilter, list_logins
 from tests.admin.conftest import Play
 from tests.admin.data import PASSWORD
 from tests.admin.panel import Answer, Panel
@@ -68,6 +72,13 @@ def test_list_is_searched_by_login_account_role_and_status(play: Play) -> None:
         }.items():
             text = (await panel.get(f"/users?{query}")).text
             assert set(re.findall(r'<a href="/users/([a-z]+)">', text)) == expected, query
+        pool, first = panel.app[POOL], PageRequest(size=2)
+        page = await list_logins(pool, LoginFilter(), first)
+        assert ([row.login for row in page.rows], page.previous) == (["anna", "gone"], None)
+        rest = await list_logins(pool, LoginFilter(), replace(first, key=("gone",)))
+        assert ([row.login for row in rest.rows], rest.next) == (["somebody"], None)
+        back = await list_logins(pool, LoginFilter(), replace(first, key=("somebody",), backward=True))
+        assert [row.login for row in back.rows] == ["anna", "gone"]
 
     play(scenario)
 
@@ -125,25 +136,7 @@ def test_locked_login_is_out_at_once_and_unlocked_it_signs_in_again(play: Play) 
     play(scenario)
 
 
-def test_reset_password_replaces_the_old_one_and_ends_the_sessions(play: Play) -> None:
-    async def scenario(panel: Panel) -> None:
-        await panel.data.user("helper", "support")
-        await panel.sign_in("helper")
-        panel.forget()
-        await panel.signed_in()
-        password = shown_password(await panel.post("/users/helper/password", {}, form="/users/helper"))
-        assert await panel.data.connection.fetchval("SELECT count(*) FROM panel_session") == 1
-        [entry] = await entries(panel, "login.reset_password")
-        assert entry["new"] == {"password": "changed"}
-        panel.forget()
-        assert (await panel.sign_in("helper", PASSWORD)).status == 422
-        assert (await panel.sign_in("helper", password)).status == 303
-        assert (await panel.get("/")).location == "/password"
-
-    play(scenario)
-
-
-def test_sessions_end_when_an_administrator_ends_them(play: Play) -> None:
+def test_sessions_end_when_an_administrator_ends_them_or_resets_the_password(play: Play) -> None:
     async def scenario(panel: Panel) -> None:
         await panel.data.user("helper", "support")
         await panel.sign_in("helper")
@@ -153,6 +146,18 @@ def test_sessions_end_when_an_administrator_ends_them(play: Play) -> None:
         assert await panel.data.connection.fetchval("SELECT count(*) FROM panel_session") == 1
         [entry] = await entries(panel, "login.end_sessions")
         assert (entry["old"], entry["new"]) == ({"sessions": 1}, {"sessions": 0})
+        panel.forget()
+        await panel.sign_in("helper")
+        panel.forget()
+        await panel.sign_in("somebody")
+        password = shown_password(await panel.post("/users/helper/password", {}, form="/users/helper"))
+        assert await panel.data.connection.fetchval("SELECT count(*) FROM panel_session") == 2
+        [entry] = await entries(panel, "login.reset_password")
+        assert entry["new"] == {"password": "changed"}
+        panel.forget()
+        assert (await panel.sign_in("helper", PASSWORD)).status == 422
+        assert (await panel.sign_in("helper", password)).status == 303
+        assert (await panel.get("/")).location == "/password"
 
     play(scenario)
 
