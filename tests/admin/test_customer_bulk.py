@@ -71,7 +71,7 @@ def test_tariff_is_given_to_all_or_to_none(play: Play) -> None:
         await three(panel)
         await panel.data.connection.execute(
             """
-            INSERT INTO tariff (name, kind, currency) VALUES ('gold', 'customer', 'EUR');
+            INSERT INTO tariff (name, kind, currency) VALUES ('gold', 'customer', 'EUR'), ('iron', 'customer', 'EUR');
             UPDATE account SET tariff_id = (SELECT id FROM tariff WHERE name = 'retail') WHERE kind = 'customer';
             """
         )
@@ -86,8 +86,11 @@ def test_tariff_is_given_to_all_or_to_none(play: Play) -> None:
         assert await column(panel, names) == ["gold", "gold", "retail"]
         text = (await panel.get(LIST)).text
         assert "Nothing was changed: Tariff must be in EUR, as account CUST0101 is; dollars is in USD" in text
+        await panel.data.connection.execute(
+            "UPDATE account SET tariff_id = (SELECT id FROM tariff WHERE name = 'iron') WHERE code = 'CUST0102'"
+        )
         await panel.post("/customers/undo", {}, form=LIST)
-        assert await column(panel, names) == ["retail", "retail", "retail"]
+        assert await column(panel, names) == ["retail", "iron", "retail"]
 
     play(scenario)
 

@@ -1,11 +1,14 @@
 """Setting up a second factor, signing in with it, and losing it."""
 
+import asyncio
 import re
 import time
 
 import pyotp
 
+from admin.keys import POOL
 from admin.second_factor import STEP
+from admin.stores.factors import take_step
 from tests.admin.conftest import Play
 from tests.admin.data import PASSWORD
 from tests.admin.panel import Answer, Panel
@@ -132,6 +135,11 @@ class TestSignIn:
             assert again.status == 422
             assert "was used before" in again.text
             assert (await give_code(panel, again, await telephone.code(panel))).status == 303
+            # Two that come with the same code in the same moment have both found it right.
+            user_id, step = await panel.data.connection.fetchrow("SELECT id, totp_step FROM panel_user")
+            pool = panel.app[POOL]
+            taken = await asyncio.gather(*(take_step(pool, user_id, step + 1) for _ in range(2)))
+            assert sorted(taken) == [False, True]
 
         play(scenario)
 
