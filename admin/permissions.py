@@ -157,14 +157,22 @@ SECTIONS: Final[dict[str, dict[Permission, str]]] = {
         Permission.LOGINS_MANAGE: "Add, lock, reset and remove logins of accounts",
         Permission.LOGINS_SWITCH: "Work as a login of an account",
         Permission.OWN_ACCOUNT: "See the own account",
+        Permission.DIDS_READ: "See DID numbers",
+        Permission.DIDS_ROUTE: "Change where DID numbers lead",
+        Permission.DIDS_ASSIGN: "Give DID numbers to accounts",
+        Permission.DIDS_MANAGE: "Add and remove DID numbers",
     },
     "Money": {
         Permission.MONEY_READ: "See balances, prices and statements",
         Permission.PAYMENTS_WRITE: "Book payments and credit",
         Permission.CARRIER_COST_READ: "See what carriers cost",
     },
-    "System": {
+    "Network": {
         Permission.CARRIERS_READ: "See names and addresses of carriers",
+        Permission.CARRIERS_MANAGE: "Add, change and remove carriers and gateways",
+        Permission.ROUTES_MANAGE: "Add, change and remove routes",
+    },
+    "System": {
         Permission.GATEWAY_STATES_READ: "See the states of gateways",
         Permission.REGISTRATIONS_READ: "See registrations",
         Permission.REGISTRATIONS_REMOVE: "Remove registrations",
