@@ -45,6 +45,8 @@ WANTED: Final = 150.0
 PAGE: Final = 3
 """Which page by key is asked for besides the first."""
 NOWHERE: Final = "qzxj77"
+FAILED: Final = 99_999.0
+"""Stands for a page that did not come."""
 TICK: Final = 1000 / os.sysconf("SC_CLK_TCK")
 
 
@@ -71,6 +73,7 @@ class Browser:
     base: str
 
     async def get(self, address: str) -> str:
+        """The page at an address."""
         return (await self.follow(address))[1]
 
     async def follow(self, address: str) -> tuple[str, str]:
@@ -193,6 +196,8 @@ def variants(address: str, text: str) -> Iterator[tuple[str, str]]:
             hint = re.search(r'\splaceholder="([^"]*)"', field)
             typed = "77" if kind and kind[1] == "number" else html.unescape(hint[1]) if hint and hint[1] else NOWHERE
             yield f"{name[1]}={typed}", f"{address}?{urlencode({name[1]: typed})}"
+    for order in sorted(set(re.findall(r"[?&;]sort=(-?[a-z_]+)", text))):
+        yield f"sort={order}", f"{address}?{urlencode({'sort': order})}"
     for name, choices in re.findall(r'<select[^>]*\sname="([a-z_]+)"[^>]*>(.*?)</select>', form[0], re.DOTALL):
         values = [value for value in re.findall(r'<option[^>]*value="([^"]*)"', choices) if value]
         if values:
@@ -211,9 +216,14 @@ async def later_page(browser: Browser, text: str) -> str | None:
     return address
 
 
-async def measure(browser: Browser, panel: int, postmaster: int, page: str, what: str, address: str, rounds: int) -> Figure:
+async def measure(
+    browser: Browser, panel: int, postmaster: int, page: str, what: str, address: str, rounds: int
+) -> Figure:
     """The median of some requests."""
-    await browser.get(address)
+    try:
+        await browser.get(address)
+    except AssertionError:
+        return Figure(browser.role, page, what, address, FAILED, FAILED, FAILED)
     costs = []
     for _ in range(rounds):
         clock, began = Clock(panel, postmaster), time.perf_counter()
@@ -269,10 +279,8 @@ async def measure_all(url: str, base: str, panel: int, postmaster: int, rounds: 
 
 def _print(figure: Figure) -> None:
     mark = "  too much" if figure.cpu > WANTED else ""
-    print(
-        f"{figure.role:14} {figure.page:28} {figure.what:28} {figure.cpu:8.1f} {figure.database:8.1f} {figure.wall:8.1f}{mark}",
-        flush=True,
-    )
+    columns = f"{figure.cpu:8.1f} {figure.database:8.1f} {figure.wall:8.1f}"
+    print(f"{figure.role:14} {figure.page:28} {figure.what:28} {columns}{mark}", flush=True)
 
 
 async def run(arguments: argparse.Namespace, url: str, superuser: str, postmaster: int) -> list[Figure]:

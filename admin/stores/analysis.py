@@ -21,30 +21,28 @@ SHOWN: Final = 10
 """Rows of a ranking."""
 ON_NET: Final = "on_net"
 """Stands for a country where a call stayed inside the switch."""
-_DIMENSIONS: Final = ("currency", "sip_code", "code", "carrier_id", "device", "prefix", "country", "start")
+_DIMENSIONS: Final = ("sip_code", "code", "carrier_id", "device", "prefix", "country", "start")
 """Bits of `grouping()`, from the lowest."""
 
 _FIGURES: Final = """
     WITH record AS (
         SELECT date_bin($28::interval, cdr.received_at, $5) AS start, cdr.device, cdr.carrier_id, cdr.code,
-               cdr.sip_code, coalesce(cdr.q850_cause, 0) AS cause, cdr.currency, cdr.is_last, cdr.attempt, cdr.calls,
-               cdr.duration, cdr.post_dial_delay, cdr.gross, cdr.code = 'ANSWERED' AS is_answered,
+               cdr.sip_code, coalesce(cdr.q850_cause, 0) AS cause, cdr.is_last, cdr.attempt, cdr.calls,
+               cdr.duration, cdr.post_dial_delay, cdr.code = 'ANSWERED' AS is_answered,
                CASE cdr.kind WHEN 'on_net' THEN 'on_net'
                    ELSE left(coalesce(nullif(cdr.destination_used, ''), cdr.destination_received), 3) END AS country,
                left(coalesce(nullif(cdr.destination_used, ''), cdr.destination_received), 5) AS prefix
         FROM cdr
         WHERE {matches}
     ), figures AS (
-        SELECT grouping(start, country, prefix, device, carrier_id, code, sip_code, currency) AS missing,
-               start, country, prefix, device, carrier_id, code, sip_code, cause, currency,
+        SELECT grouping(start, country, prefix, device, carrier_id, code, sip_code) AS missing,
+               start, country, prefix, device, carrier_id, code, sip_code, cause,
                coalesce(sum(calls) FILTER (WHERE is_last), 0) AS calls,
                coalesce(sum(calls) FILTER (WHERE attempt > 0), 0) AS attempts,
                count(*) FILTER (WHERE is_answered) AS answered,
-               sum(duration) AS seconds, count(post_dial_delay) AS delays, sum(post_dial_delay) AS delayed,
-               sum(gross) AS price
+               sum(duration) AS seconds, count(post_dial_delay) AS delays, sum(post_dial_delay) AS delayed
         FROM record
-        GROUP BY GROUPING SETS ((), (start), (country), (prefix), (device), (carrier_id), (code), (sip_code, cause),
-                                (currency))
+        GROUP BY GROUPING SETS ((start), (country), (prefix), (device), (carrier_id), (code), (sip_code, cause))
     ), ranked AS (
         SELECT figures.*,
                row_number() OVER (PARTITION BY missing
@@ -52,33 +50,15 @@ _FIGURES: Final = """
                                            prefix, device, sip_code, cause, carrier_id) AS place
         FROM figures
     )
-    SELECT missing, start, country, prefix, device, carrier_id, code, sip_code, cause, currency,
-           calls, attempts, answered, seconds, delays, delayed, price
+    SELECT missing, start, country, prefix, device, carrier_id, code, sip_code, cause,
+           calls, attempts, answered, seconds, delays, delayed
     FROM ranked
-    WHERE place <= $29 OR start IS NOT NULL OR country IS NOT NULL OR code IS NOT NULL OR currency IS NOT NULL
+    WHERE place <= $29 OR start IS NOT NULL OR country IS NOT NULL OR code IS NOT NULL
     ORDER BY missing, place
 """
 
-_COSTS: Final = """
-    SELECT cdr_charge.currency,
-           sum(cdr_charge.gross) FILTER (WHERE CASE WHEN $28::bigint IS NULL THEN cdr_charge.level = -1
-                                               ELSE cdr_charge.account_id = $28 END) AS cost,
-           sum(cdr_charge.profit) FILTER (
-               WHERE cdr_charge.level = coalesce(array_position(cdr.account_chain, $28) - 1,
-                                                 cardinality(cdr.account_chain)) - 1) AS profit
-    FROM cdr
-    JOIN cdr_charge ON cdr_charge.call_id = cdr.call_id AND cdr_charge.attempt = cdr.attempt
-                   AND cdr_charge.received_at = cdr.received_at
-    WHERE cdr_charge.received_at >= $5 AND cdr_charge.received_at < $6
-      AND cdr.code = 'ANSWERED'
-      AND {matches}
-    GROUP BY cdr_charge.currency
-    ORDER BY cdr_charge.currency
-"""
-
 _FIGURES_QUERY: Final = _FIGURES.replace("{matches}", MATCHES)
-_COSTS_QUERY: Final = _COSTS.replace("{matches}", MATCHES)
-assert PARAMETERS == 27, "the parameters of these queries follow those of MATCHES"
+assert PARAMETERS == 27, "the parameters of this query follow those of MATCHES"
 
 _ACCOUNT: Final = """
     WITH RECURSIVE above AS (
@@ -219,19 +199,16 @@ async def analyse(
         carriers: Whether to load the ranking of carriers.
     """
     found = Analysis()
-    viewer = scope.account_id
-    upper = await _kept_account(pool, scope, chosen)
+    account_id, is_kept = await _account(pool, scope, chosen)
     async with reading(pool) as connection:
         await connection.execute("SET LOCAL work_mem = '64MB'")  # so that each grouping is hashed and nothing is sorted
         narrowing = await chosen.parameters(connection, scope)
-        if upper is None:
-            groups = _sort_out(await connection.fetch(_FIGURES_QUERY, *narrowing, step, 2 * SHOWN))
-            costs = await connection.fetch(_COSTS_QUERY, *narrowing, viewer) if cost else []
-            amounts = _amounts(groups["currency"], costs)
+        first, last = (moment.date() for moment in narrowing[4:6])
+        if is_kept:
+            groups = await traffic.summarise(connection, account_id, first, last, step, 2 * SHOWN)
         else:
-            days = (upper, *(moment.date() for moment in narrowing[4:6]))
-            groups = await traffic.summarise(connection, *days, step, 2 * SHOWN)
-            amounts = [Money(*row) for row in await traffic.money(connection, *days, viewer or 0)]
+            groups = _sort_out(await connection.fetch(_FIGURES_QUERY, *narrowing, step, 2 * SHOWN))
+        amounts = await traffic.money(connection, account_id, first, last, scope.account_id or 0)
         names = await _device_names(connection, [str(row["device"]) for row in groups["device"]])
         sellers = {}
         if carriers:
@@ -259,41 +236,38 @@ async def analyse(
         if row["calls"] and not row["answered"]
     ]
     found.money = [
-        Money(each.currency, each.price if money else None, *((each.cost, each.profit) if cost else (None, None)))
-        for each in amounts
-        if money or (cost and (each.cost is not None or each.profit is not None))
+        Money(currency, price if money else None, *((paid, profit) if cost else (None, None)))
+        for currency, price, paid, profit in amounts
+        if money or cost
     ]
     return found
 
 
-async def _kept_account(pool: Pool, scope: Scope, chosen: RecordFilter) -> int | None:
-    """The reseller whose figures are kept, 0 for everybody; None: those of a customer, which are read.
+async def _account(pool: Pool, scope: Scope, chosen: RecordFilter) -> tuple[int, bool]:
+    """Whose records are looked at, 0 for everybody's, and whether their figures are kept: not those of a customer.
 
     Raises:
         NotFound: the account is not in scope.
     """
-    if scope.exact is not None:
-        return None
-    if not (code := chosen.get("account")):
-        return scope.top or 0
-    account = await find_account(pool, scope, code)
-    return account.account_id if account.kind == "reseller" else None
+    if code := chosen.get("account"):
+        account = await find_account(pool, scope, code)
+        return account.account_id, account.kind == "reseller"
+    return scope.account_id or 0, scope.exact is None
 
 
 def _with_calls(rows: Sequence[Any]) -> Sequence[Any]:
     return [row for row in rows if row["calls"]][:SHOWN]
 
 
-def _sort_out(rows: list[Any]) -> dict[str, list[Any]]:
-    """The rows of each grouping by the name of what they are grouped by; without a name those that are of nothing."""
+def _sort_out(rows: list[Any]) -> dict[str, Sequence[Any]]:
+    """The rows of each grouping by the name of what they are grouped by; those that are of nothing are left out."""
     every = (1 << len(_DIMENSIONS)) - 1
-    groups: dict[str, list[Any]] = {name: [] for name in ("", *_DIMENSIONS)}
+    groups: dict[str, list[Any]] = {name: [] for name in _DIMENSIONS}
     for row in rows:
-        bit = every & ~row["missing"]
-        name = _DIMENSIONS[bit.bit_length() - 1] if bit else ""
-        if not name or (row[name] not in {None, ""} and (row["calls"] or name in {"start", "carrier_id", "currency"})):
+        name = _DIMENSIONS[(every & ~row["missing"]).bit_length() - 1]
+        if row[name] not in {None, ""}:
             groups[name].append(row)
-    return groups
+    return dict(groups)
 
 
 def _figures(row: Any) -> Figures:  # noqa: ANN401 - asyncpg's row
@@ -307,7 +281,7 @@ def _figures(row: Any) -> Figures:  # noqa: ANN401 - asyncpg's row
     )
 
 
-def _countries(rows: list[Any]) -> list[Rank]:
+def _countries(rows: Sequence[Any]) -> list[Rank]:
     """Countries by calls; the rows are by the first three digits, which hold every country code."""
     countries: dict[str, Figures] = {}
     for row in rows:
@@ -331,17 +305,3 @@ async def _device_names(connection: Any, keys: list[str]) -> dict[str, tuple[str
             ids[kind].append(int(number))
     rows = await connection.fetch(_DEVICES, ids["ip"], ids["user"])
     return {row["key"]: (row["name"], row["account"]) for row in rows}
-
-
-def _amounts(prices: list[Any], costs: list[Any]) -> list[Money]:
-    paid = {row["currency"]: row["price"] for row in prices}
-    other = {row["currency"]: row for row in costs}
-    return [
-        Money(
-            currency,
-            paid.get(currency),
-            other[currency]["cost"] if currency in other else None,
-            other[currency]["profit"] if currency in other else None,
-        )
-        for currency in sorted({*paid, *other})
-    ]

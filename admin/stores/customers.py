@@ -10,6 +10,7 @@ from typing import Any, Final
 from admin.paging import COUNT_LIMIT, KeyParts, Page, PageRequest, make_page
 from admin.scope import Scope
 from admin.stores.reading import Pool, reading
+from admin.stores.subtree import sellers
 
 _TYPED: Final = (
     *("search", "search_address", "status", "customer_type", "company", "login", "customer_name", "ip", "code"),
@@ -137,15 +138,6 @@ SORTS: Final = {
     "created": Sort("account.created_at", "timestamptz", datetime.fromisoformat),
 }
 
-_SELLERS: Final = """
-    WITH RECURSIVE seller AS (
-        SELECT account.id FROM account WHERE account.id = $1
-        UNION ALL
-        SELECT account.id FROM account JOIN seller ON account.parent_id = seller.id WHERE account.kind = 'reseller'
-    )
-    SELECT array_agg(seller.id) FROM seller
-"""
-
 # What is typed is looked for in each table by itself, so that its index serves.
 _LOOKUPS: Final = {
     "search": """
@@ -246,14 +238,9 @@ _CHOSEN: Final = _LIST.partition("    WHERE {matches}")[0].replace("{key}", "acc
 _COUNT: Final = f"SELECT count(*) FROM (SELECT FROM account WHERE {_MATCHES} LIMIT $15) AS found"  # noqa: S608
 
 
-async def _sellers(connection: Any, scope: Scope) -> list[int] | None:  # noqa: ANN401
-    """Whose customers are in scope; None: everybody's."""
-    return None if scope.top is None else await connection.fetchval(_SELLERS, scope.top)
-
-
 async def _narrowing(connection: Any, scope: Scope, chosen: CustomerFilter) -> tuple[Any, ...]:  # noqa: ANN401
     """The parameters of _MATCHES: what few have is looked up first, and their ids take the place of what was typed."""
-    sellers = await _sellers(connection, scope)
+    above = await sellers(connection, scope.top)
     typed = dict(zip(_TYPED, chosen.parameters(), strict=True))
     ids: set[int] | None = None
     for name, query in _FOUND.items():
@@ -265,7 +252,7 @@ async def _narrowing(connection: Any, scope: Scope, chosen: CustomerFilter) -> t
             found = set(matches or ())
             ids = found if ids is None else ids & found
             typed[name] = None
-    return scope.exact, sellers, *typed.values(), None if ids is None else sorted(each for each in ids if each)
+    return scope.exact, above, *typed.values(), None if ids is None else sorted(each for each in ids if each)
 
 
 async def list_customers(
@@ -283,8 +270,8 @@ async def list_customers(
 async def chosen_customers(pool: Pool, scope: Scope, codes: list[str]) -> list[Customer]:
     """Those of these codes that are in scope, by their codes."""
     async with reading(pool) as connection:
-        sellers = await _sellers(connection, scope)
-        return [Customer(*row) for row in await connection.fetch(_CHOSEN, scope.exact, sellers, codes)]
+        above = await sellers(connection, scope.top)
+        return [Customer(*row) for row in await connection.fetch(_CHOSEN, scope.exact, above, codes)]
 
 
 def _page(rows: list[Any], asked: PageRequest) -> Page[Customer]:

@@ -1,11 +1,11 @@
 """Figures of everybody, or of a reseller with all below it: what the records of each day came to.
 
 PostgreSQL keeps tables `traffic` and `traffic_money` with every record that is posted or priced again, so a month is a
-few hundred rows for most of what it is split by. Devices and prefixes are as many as there are customers: of those, the
-ones with most calls are found without adding up all (`most`).
+few hundred rows for most of what it is split by. Of a customer the money is kept, too. Devices and prefixes are as many
+as there are customers: of those, the ones with most calls are found without adding up all (`most`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -112,7 +112,7 @@ async def summarise(
     until: date,
     step: timedelta,
     shown: int,
-) -> dict[str, list[Row]]:
+) -> dict[str, Sequence[Row]]:
     """Add up a period by each thing that it is split by.
 
     Args:
@@ -128,15 +128,14 @@ async def summarise(
         `code` and `sip_code`; the name is that of the column, beside `sip_code` there is `cause`.
     """
     period = (account_id, since, until)
-    groups: dict[str, list[Row]] = {"start": await connection.fetch(_TIMES, *period, step)}
-    for name in ("country", "carrier_id", "code", "sip_code"):
-        groups[name] = []
+    groups: dict[str, list[Row]] = {name: [] for name in ("country", "carrier_id", "code", "sip_code")}
+    groups["start"] = await connection.fetch(_TIMES, *period, step)
     for row in await connection.fetch(_PARTS, *period):
         name, columns = _columns(row["kind"], row["key"])
         groups[name].append({**row, **columns})
     for kind in ("prefix", "device"):
         groups[kind] = [{**row, kind: row["key"]} for row in await most(connection, kind, *period, shown)]
-    return groups
+    return dict(groups)
 
 
 def _columns(kind: str, key: str) -> tuple[str, dict[str, Any]]:
@@ -178,7 +177,7 @@ async def money(
 
     Args:
         connection: In a transaction.
-        account_id: Whose records; 0: everybody's.
+        account_id: Whose records, with those of all below it; 0: everybody's.
         since: First day.
         until: The day after the last.
         viewer_id: A reseller, the account or above it; 0: the operator, who pays the carriers.
