@@ -12,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet -c constraints.txt
 
-.PHONY: help run test test-all browser check fmt bench bench-media bench-panel behaviour crash loss fuzz assets db clean
+.PHONY: help run test test-all browser check fmt bench bench-media bench-panel behaviour crash loss fuzz assets screenshots db clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -70,6 +70,10 @@ behaviour: $(VENV)/.dev ## Make a real call for every row of the tables in docs/
 	@$(BIN)/python -m tests.behaviour $(ARGS)
 
 assets: $(VENV)/.assets ## Build the panel's browser files
+
+screenshots: $(VENV)/.dev $(VENV)/.browser ## Take the pictures of docs/panel.md anew, ARGS chooses some by name
+	@.ci/packages chromium
+	@$(BIN)/python -m tests.browser.screenshots $(ARGS)
 
 ROUNDS ?= 20
 

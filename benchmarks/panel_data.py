@@ -31,8 +31,8 @@ _ACCOUNTS: Final = (
     INSERT INTO account (code, kind, parent_id, name, company, currency, tariff_id, max_sessions, cps)
     SELECT 'CUST' || to_char(n, 'FM0000000'), 'customer',
            CASE WHEN n % 2 = 1 THEN (SELECT id FROM account WHERE code = 'RESL0001') END,
-           (ARRAY['Maria', 'Jonas', 'Aisha', 'Pedro', 'Ling', 'Olga', 'Sam', 'Noor'])[1 + n * 7 % 8] || ' '
-               || (ARRAY['Berg', 'Costa', 'Dubois', 'Eriksen', 'Fischer', 'Garcia'])[1 + n * 11 % 6] || ' ' || n,
+           (ARRAY['Harbour', 'Garden', 'Station', 'Market', 'Castle', 'River', 'Bridge', 'Park'])[1 + n * 7 % 8] || ' '
+               || (ARRAY['office', 'branch', 'shop', 'studio', 'desk', 'clinic'])[1 + n * 11 % 6] || ' ' || n,
            (ARRAY['Alpine', 'Baltic', 'Coastal', 'Delta', 'Eastern', 'Federal'])[1 + n * 13 % 6] || ' '
                || (ARRAY['Telecom', 'Trading', 'Hotels', 'Travel', 'Clinics'])[1 + n * 17 % 5] || ' ' || n,
            'EUR', (SELECT min(id) FROM tariff) + n % 20, 30, 10
@@ -103,7 +103,7 @@ _RECORDS: Final = """
            CASE level.number WHEN -1 THEN carrier_id END, 1, 1, ceil(seconds), price.net, 0, price.net, 'EUR',
            CASE level.number WHEN -1 THEN NULL ELSE round(seconds * 0.0001, 4) END
     FROM record CROSS JOIN LATERAL generate_series(-1, cardinality(chain) - 1) AS level (number)
-    CROSS JOIN LATERAL (SELECT round(seconds * (0.0013 - 0.0001 * level.number), 4) AS net) AS price
+    CROSS JOIN LATERAL (SELECT round(seconds * (0.0012 - 0.0001 * abs(level.number)), 4) AS net) AS price
     WHERE is_answered
 """
 

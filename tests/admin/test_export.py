@@ -93,8 +93,9 @@ async def stock(panel: Panel) -> None:
 
 async def listed(panel: Panel, path: str) -> list[str]:
     """The first cell of each row of a list, on all its pages, as a reader sees it."""
-    texts, address = [], path
-    while address:
+    texts: list[str] = []
+    address: str | None = path
+    while address is not None:
         answer = await panel.get(address)
         body = answer.text[answer.text.find("<tbody") : answer.text.find("</tbody")]
         for row in body.split("<tr")[1:]:
