@@ -11,6 +11,7 @@ import sys
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
@@ -111,6 +112,7 @@ async def _stage(panel: Panel) -> str:
     }
     worker.facts = {"started_at": time.time() - 9000, "instance": "sip-1", "journal_waiting": 1200}
     worker.explanation = orjson.loads(orjson.dumps(answer()).replace(b"CUST0101", CUSTOMER.encode()))
+    worker.explanation["candidates"][0]["margin"] = "-0.0187"
     return await _last_hour(panel, [account["id"] for account in accounts])
 
 
@@ -122,6 +124,7 @@ async def _last_hour(panel: Panel, accounts: list[int]) -> str:
         gateway = gateways[int(6 * chance.random() ** 2)]
         codes = ("ANSWERED", "BUSY", "NO_FUNDS", "SESSION_LIMIT", "CARRIER_FAILURE")
         code = chance.choices(codes, (60, 20, 5, 5, 10))[0] if number else "ANSWERED"
+        seconds = 184.51 if number == 0 else chance.randrange(400_000) / 1000
         call_id = await panel.data.record(
             accounts[0] if number == 0 else chance.choice(accounts),
             received_at=now - timedelta(minutes=59 * chance.random() ** 1.4, seconds=40) if number else now,
@@ -129,7 +132,9 @@ async def _last_hour(panel: Panel, accounts: list[int]) -> str:
             sip_code={"ANSWERED": 200, "BUSY": 486, "NO_FUNDS": 402}.get(code, 503),
             gateway_id=gateway["id"],
             carrier_id=gateway["carrier_id"],
-            duration="184.510" if number == 0 else f"{chance.randrange(400)}.{chance.randrange(1000):03}",
+            duration=f"{seconds:.3f}",
+            gross=Decimal(f"{seconds * 0.0012:.4f}") if code == "ANSWERED" else None,
+            source="442079460001" if number == 0 else f"44207946{chance.randrange(1000):04}",
             destination="4930901820" if number == 0 else chance.choice(NUMBERS),
         )
         if number == 0:
@@ -161,6 +166,7 @@ async def _take(settings: Settings, only: list[str]) -> None:
                 for name, address in PAGES.items():
                     if only and name not in only:
                         continue
+                    await panel.data.beat()
                     await browser.open(address.format(call=call))
                     await browser.page.evaluate("document.fonts.ready")
                     if address == "/" or "analysis" in address:
