@@ -52,9 +52,11 @@ BEGIN
     END LOOP;
 END $$;
 
--- Whose figures a record is in: its money besides in those of the customer.
+-- Whose figures a record is in: its money besides in those of the customer. Each account is looked up by itself: in a join, all resellers
+-- may be read for each record.
 CREATE FUNCTION traffic_accounts(chain bigint[]) RETURNS TABLE (id bigint) LANGUAGE sql STABLE AS $$
-    SELECT 0::bigint UNION ALL SELECT account.id FROM account WHERE account.id = ANY (chain) AND account.kind = 'reseller'
+    SELECT above.id FROM unnest(0 || chain) AS above (id)
+    WHERE above.id = 0 OR (SELECT account.kind FROM account WHERE account.id = above.id) = 'reseller'
 $$;
 
 -- Whose cost and profit a charge is, in whose figures. The level below a reseller's own says what it earns, the highest what the operator does.
@@ -69,7 +71,7 @@ CREATE FUNCTION traffic_shares(chain bigint[], level smallint, payer bigint, gro
     CROSS JOIN LATERAL unnest(0 || chain) AS seen (id)
     WHERE share.viewer_id = 0
        OR (seen.id <> 0 AND array_position(chain, seen.id) <= array_position(chain, share.viewer_id)
-           AND EXISTS (SELECT FROM account WHERE account.id = share.viewer_id AND account.kind = 'reseller'))
+           AND (SELECT account.kind FROM account WHERE account.id = share.viewer_id) = 'reseller')
 $$;
 
 DO $make$
