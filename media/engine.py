@@ -6,20 +6,24 @@ It has no socket for requests (`media/server.py`) and no timer: whoever runs it 
 
 import time
 from collections.abc import Callable, Mapping, Set
+from dataclasses import replace
+from functools import partial
 from typing import Any, Final, Protocol
 
 import structlog
 
 from conf.settings import MediaSettings
 from media import ng
-from media.description import Medium
+from media.description import Description, Medium
 from media.errors import MediaError, OutOfPorts, UnknownCall
 from media.interface import Interface, Interfaces, parse_interfaces
 from media.kernel_flow import Flow, FlowCount
+from media.keys import protocol_towards
 from media.ng import Message, Options, Source
 from media.offer_answer import Place, Policy, read_answer, read_offer, write
 from media.ports import PortPool
 from media.restart import SessionFile, restore_all, save
+from media.sdes import choose
 from media.session import Call, Leg, Offer, Stream
 
 log = structlog.get_logger()
@@ -171,6 +175,7 @@ class Engine:
         offered = [(medium.kind, medium.port > 0) for medium in offer.session.media]
         session = read_answer(_description(message), offered, options)
         other = 1 - offer.side
+        _check_keys(call, offer, session)
         call.tags[other], call.tag_times[other] = tag, time.time()
         if not offer.is_applied:
             self._apply(call, offer)
@@ -179,6 +184,7 @@ class Engine:
         for stream, asked, medium in zip(call.streams, offer.session.media, session.media, strict=False):
             if not medium.port:
                 self._take_back(stream)
+                medium.protocol = asked.protocol
                 stream.is_refused = True
                 stream.unwire()
                 places.append(None)
@@ -223,6 +229,9 @@ class Engine:
                 "calls": len(self.calls),
                 "ports": 2 * self.ports.used,
                 "kernel streams": len(self._flows),
+                "decrypted streams": sum(
+                    stream.is_decrypted for call in self.calls.values() for stream in call.streams
+                ),
                 "path": self._kernel.state if self._kernel is not None else "user space: switched off",
             },
         }
@@ -249,6 +258,9 @@ class Engine:
     def _place(self, call: Call, side: int, index: int, medium: Medium, options: Options) -> Place:
         """Make sure that a medium has both its legs, and say where the receiver of the offer is to send."""
         stream = call.streams[index]
+        protocol = protocol_towards(medium, options)
+        if medium.has_keys:
+            choose(medium.lines)
         near, far = (*options.direction, "", "")[:2]
         version = 6 if ":" in medium.address else 4
         if stream.legs[side] is None:
@@ -267,7 +279,9 @@ class Engine:
                 leg = stream.legs[1 - side] = self._open(interface)
             leg.interface = interface
         is_muxed = medium.is_muxed and not {"demux", "reject"} & {*options.rtcp_mux}
-        return _place_of(leg, medium, is_muxed=is_muxed)
+        is_secure = b"SAVP" in protocol.upper() and not medium.is_passed_encrypted
+        keys = leg.keys.offer(is_secure=is_secure, is_first=not call.is_answered)
+        return replace(_place_of(leg, medium, is_muxed=is_muxed), protocol=protocol, keys=keys)
 
     def _apply(self, call: Call, offer: Offer) -> None:
         """Let what an offer says of its side count."""
@@ -281,6 +295,7 @@ class Engine:
             stream.kind = medium.kind
             stream.is_refused = False
             stream.take_over(medium)
+            leg.keys.take_offer(medium)
             leg.aim(medium, offer.options.source or self._source, offer.options.received_from, is_muxed=leg.is_muxed)
 
     def _accept(self, stream: Stream, offer: Offer, asked: Medium, medium: Medium, options: Options) -> Place:
@@ -296,11 +311,10 @@ class Engine:
         source = offer.options.source or self._source
         leg.aim(asked, source, offer.options.received_from, is_muxed=here)
         other.aim(medium, options.source or self._source, options.received_from, is_muxed=there)
+        other.keys.take_answer(medium)
         stream.take_over(medium)
-        place = _place_of(leg, medium, is_muxed=here)
-        if options.media_address:
-            place = Place(options.media_address, place.port, place.rtcp_port, place.is_muxed)
-        return place
+        place = replace(_place_of(leg, medium, is_muxed=here), protocol=asked.protocol, keys=leg.keys.answered)
+        return replace(place, address=options.media_address) if options.media_address else place
 
     def _open(self, interface: Interface) -> Leg:
         return Leg(interface, self.ports.open(interface.address))
@@ -315,6 +329,8 @@ class Engine:
             for leg in stream.legs:
                 if leg is not None:
                     leg.rtp.locked = self._when_locked(call, stream)
+                    if leg.keys.cipher is not None:
+                        leg.keys.cipher.noted = partial(self._save, call)
                     leg.start()
             self._hand_over(call, stream)
 
@@ -398,7 +414,7 @@ class Engine:
         first, second = stream.legs
         if self._kernel is None or stream.flow is not None or not stream.is_rtp or not stream.is_complete:
             return
-        if first is None or second is None or any(call.holds) or first.rtp.out is None:
+        if first is None or second is None or any(call.holds) or first.rtp.out is None or stream.is_decrypted:
             return
         if first.rtp.blocked is not None or second.rtp.blocked is not None:
             return
@@ -498,6 +514,18 @@ class Engine:
         for stream in call.streams:
             if stream.flow is None:
                 self._hand_over(call, stream)
+
+
+def _check_keys(call: Call, offer: Offer, answer: Description) -> None:
+    """Look whether an answer's keys are those of its offer, before anything of it counts.
+
+    Raises:
+        InvalidDescription: they are not.
+    """
+    for stream, medium in zip(call.streams, answer.media, strict=False):
+        leg = stream.legs[1 - offer.side]
+        if medium.port and leg is not None:
+            leg.keys.check_answer(medium)
 
 
 def _side_of(call: Call, tag: str) -> int:
