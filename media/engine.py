@@ -4,6 +4,7 @@ It has no socket for requests (`media/server.py`) and no timer: whoever runs it 
 `handle_timers` every second.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
@@ -14,7 +15,8 @@ import structlog
 
 from conf.settings import MediaSettings
 from media import ng
-from media.description import Description, Medium
+from media.description import Medium
+from media.digits import complete_answer, events_said, is_tapped, listen, note_events, play
 from media.errors import MediaError, OutOfPorts, UnknownCall
 from media.interface import Interface, Interfaces, parse_interfaces
 from media.kernel_flow import Flow, FlowCount
@@ -102,6 +104,9 @@ class Engine:
         self._source = Source(settings.source)
         self.calls: dict[str, Call] = {}
         self._flows: dict[Flow, Stream] = {}
+        self.notify: Callable[[Message], None] = lambda _: None
+        """Tells clients what nobody has asked for."""
+        self._notices = itertools.count(time.time_ns())
         self._counted_at = self._looked_at = 0.0
         self._commands: Mapping[str, Callable[[Message], Message]] = {
             "ping": lambda _: {"result": "pong"},
@@ -113,6 +118,7 @@ class Engine:
             "timeouts": self._timeouts,
             "statistics": self._statistics,
             "block DTMF": lambda message: self._block_events(message, blocked=True),
+            "play DTMF": self._play,
             "unblock DTMF": lambda message: self._block_events(message, blocked=False),
         }
 
@@ -173,15 +179,19 @@ class Engine:
         if offer is None or call.side_of(_name(message, "from-tag")) != offer.side:
             raise UnknownCall("there is no offer of this tag")
         offered = [(medium.kind, medium.port > 0) for medium in offer.session.media]
-        session = read_answer(_description(message), offered, options)
+        body = _description(message)
+        session = read_answer(body, offered, options)
         other = 1 - offer.side
-        _check_keys(call, offer, session)
+        offer.check_keys(call.streams, session)
+        events = events_said(offer.body, offer.session, offer.options), events_said(body, session, options)
+        complete_answer(session, events[0], offer.options, options)
         call.tags[other], call.tag_times[other] = tag, time.time()
         if not offer.is_applied:
             self._apply(call, offer)
         call.holds[other] = session.is_held
         places: list[Place | None] = []
-        for stream, asked, medium in zip(call.streams, offer.session.media, session.media, strict=False):
+        media = zip(call.streams, offer.session.media, session.media, *events, strict=False)
+        for stream, asked, medium, *said in media:
             if not medium.port:
                 self._take_back(stream)
                 medium.protocol = asked.protocol
@@ -190,6 +200,7 @@ class Engine:
                 places.append(None)
                 continue
             places.append(self._accept(stream, offer, asked, medium, options))
+            note_events(stream, offer.side, said, (medium, asked), (offer.options, options))
         call.is_answered = True
         call.signalled_at, call.active_at = time.time(), time.monotonic()
         self._connect(call)
@@ -246,6 +257,17 @@ class Engine:
             stream.block_events(side, blocked=blocked)
         self._connect(call)
         return {"result": "ok"}
+
+    def _play(self, message: Message) -> Message:
+        call = self._find(message)
+        side = call.side_of(_name(message, "from-tag"))
+        if side is None:
+            raise UnknownCall("there is no side of this tag")
+        self._take_back(play(call, side, message))
+        return {"result": "ok"}
+
+    def _digit_heard(self, call: Call, side: int, digit: str, duration_ms: int) -> None:
+        self.notify(ng.digit_heard(call.call_id, call.tags[side], digit, duration_ms, next(self._notices)))
 
     def _find(self, message: Message) -> Call:
         call = self.calls.get(_name(message, "call-id"))
@@ -326,6 +348,7 @@ class Engine:
                 continue
             if stream.protocol:
                 stream.wire()
+            listen(call, stream, self._digit_heard)
             for leg in stream.legs:
                 if leg is not None:
                     leg.rtp.locked = self._when_locked(call, stream)
@@ -416,7 +439,7 @@ class Engine:
             return
         if first is None or second is None or any(call.holds) or first.rtp.out is None or stream.is_decrypted:
             return
-        if first.rtp.blocked is not None or second.rtp.blocked is not None:
+        if first.rtp.blocked is not None or second.rtp.blocked is not None or is_tapped(stream):
             return
         flow = _flow_of(first, second)
         if flow is None or not all(self._is_outside(end[0]) for end in (flow.first, flow.second)):
@@ -514,18 +537,6 @@ class Engine:
         for stream in call.streams:
             if stream.flow is None:
                 self._hand_over(call, stream)
-
-
-def _check_keys(call: Call, offer: Offer, answer: Description) -> None:
-    """Look whether an answer's keys are those of its offer, before anything of it counts.
-
-    Raises:
-        InvalidDescription: they are not.
-    """
-    for stream, medium in zip(call.streams, answer.media, strict=False):
-        leg = stream.legs[1 - offer.side]
-        if medium.port and leg is not None:
-            leg.keys.check_answer(medium)
 
 
 def _side_of(call: Call, tag: str) -> int:

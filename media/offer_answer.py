@@ -15,6 +15,7 @@ from media.errors import InvalidDescription
 from media.ng import Options
 from media.sdes import Crypto
 from media.sdp import AFTER_CODECS, CodecList, filter_codecs, parse_encoding
+from media.telephone_event import NAME, add_events
 
 ICE_LINES: Final = (
     b"a=candidate:", b"a=remote-candidates:", b"a=end-of-candidates", b"a=ice-", b"a=group:BUNDLE", b"a=bundle-only",
@@ -25,6 +26,9 @@ _OTHER_KEYS: Final = (b"a=key-mgmt:", b"a=fingerprint:", b"a=setup:", b"a=tls-id
 """What leads to SRTP in other ways than RFC 4568."""
 
 _FEEDBACK: Final = b"a=rtcp-fb:"
+CONVERTED: Final = frozenset({NAME})
+"""What may be listed to one side though the other does not."""
+
 _EVERYTHING: Final = frozenset({"all", "full"})
 
 
@@ -68,6 +72,9 @@ def read_offer(body: bytes, options: Options, policy: Policy) -> Description:
         InvalidDescription: it is malformed, or nothing of it is left.
     """
     session = parse(filter_offered(body, options))
+    if not CONVERTED.isdisjoint(options.codec_transcode):
+        for medium in session.media:
+            add_events(medium, {})
     is_offered = any(medium.port for medium in session.media)
     for medium in session.media:
         if not policy.allows(medium):

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from media.dtmf import Tap
 from media.ng import Source
 from media.rtp import HEADER_SIZE, Reception
 from media.srtp import Cipher
@@ -42,9 +43,9 @@ class Port:
 
     __slots__ = (
         "_candidate", "_candidate_count", "_hints", "_is_reading", "_loop", "_receive_from", "_receive_into", "_send",
-        "_send_to", "_socket", "_waiting", "advertised", "blocked", "cipher", "control", "errors", "heard", "is_connected",
-        "is_rtcp", "last_at", "locked", "octets", "out", "out_control", "packets", "policy", "reception", "sibling",
-        "silent_for", "source",
+        "_send_to", "_socket", "_waiting", "advertised", "blocked", "cipher", "control", "errors", "heard",
+        "is_connected", "is_rtcp", "last_at", "locked", "octets", "out", "out_control", "packets", "policy",
+        "reception", "sibling", "silent_for", "source", "tap",
     )  # fmt: skip
 
     def __init__(self, opened: socket.socket, *, is_rtcp: bool = False) -> None:
@@ -71,6 +72,8 @@ class Port:
         """Decrypts what comes from the end, encrypts what goes to it; None: nothing does."""
         self.blocked: int | None = None
         """A payload type that is not sent on; None: all are."""
+        self.tap: Tap | None = None
+        """Takes digits out of what comes, or puts them in; None: nothing does."""
         self.reception: Reception | None = None
         self.sibling: Port | None = None
         """Of RTCP, the port of RTP: both come from one host."""
@@ -128,6 +131,9 @@ class Port:
             self._is_reading = False
             self._loop.remove_reader(self._socket.fileno())
         self.out = self.out_control = self.heard = self.cipher = None
+        if self.tap is not None:
+            self.tap.close()
+            self.tap = None
         self.locked = _nothing
         self.silent_for = self.silence
 
@@ -184,6 +190,11 @@ class Port:
                 self.reception.receive(_BUFFER, now)
             if self.blocked is not None and _BUFFER[1] & 0x7F == self.blocked:
                 return
+            if self.tap is not None and not (size := self.tap.take(_BUFFER, size, now)):
+                return
+        self._pass_on(size)
+
+    def _pass_on(self, size: int) -> None:
         if (out := self.out) is None or not (
             out.send(_VIEW[:size]) if out.cipher is None else out.send_encrypted(_VIEW[:size], out.cipher)
         ):
@@ -200,6 +211,11 @@ class Port:
             out.send(_VIEW[:size]) if out.cipher is None else out.send_control_encrypted(_VIEW[:size], out.cipher)
         ):
             control.errors += 1
+
+    def pass_on(self, data: bytes) -> None:
+        """Send to the other end what did not come from this one."""
+        _BUFFER[: len(data)] = data
+        self._pass_on(len(data))
 
     def send_encrypted(self, data: memoryview, cipher: Cipher) -> bool:
         """Encrypt RTP and send it to the end; tells whether the system took it."""

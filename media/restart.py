@@ -188,6 +188,8 @@ def _save_leg(leg: Leg) -> State:
         "is_muxed": leg.is_muxed,
         "protocol": leg.protocol,
         "keys": leg.keys.to_state(),
+        "events": leg.events,
+        "watched": leg.watched,
         "was_in_kernel": leg.was_in_kernel,
         "kernel": [leg.kernel_earlier.packets, leg.kernel_earlier.octets],
         "rtp": _save_port(leg.rtp),
@@ -253,12 +255,17 @@ def _restore_leg(leg: Leg, state: State) -> None:
     leg.is_muxed = state["is_muxed"]
     leg.protocol = state.get("protocol", "")
     leg.keys.resume(state.get("keys"))
+    leg.events, leg.watched = (_numbers(state.get(name, {})) for name in ("events", "watched"))
     # What came while no engine ran was not measured, whoever passed it on.
     leg.was_in_kernel = True
     leg.kernel = leg.kernel_earlier = FlowCount(*state["kernel"])
     for port, each in ((leg.rtp, state["rtp"]), (leg.rtcp, state["rtcp"])):
         port.packets, port.octets = each["packets"], each["octets"]
         port.resume(_endpoint(each["advertised"]), Source(each["policy"]), _endpoint(each["source"]))
+
+
+def _numbers(values: dict[str, int]) -> dict[int, int]:
+    return {int(payload): int(rate) for payload, rate in values.items()}
 
 
 def _endpoint(value: Any) -> Endpoint | None:  # noqa: ANN401

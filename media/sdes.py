@@ -20,7 +20,7 @@ KEY_SIZES: Final = {
     "AEAD_AES_256_GCM": 44,
     "AEAD_AES_128_GCM": 28,
 }
-"""Bytes of master key and salt by suite, in the order in which we offer them: the one that every telephone has first."""
+"""Bytes of master key and salt by suite, in the order in which we offer them: first what every telephone has."""
 
 PREFIX: Final = b"a=crypto:"
 

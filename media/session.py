@@ -4,7 +4,7 @@ A leg is a pair of ports of ours and what is known of the end behind it; what co
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from media import ng, rtcp
@@ -30,8 +30,8 @@ class Leg:
     """
 
     __slots__ = (
-        "interface", "is_muxed", "keeper", "kernel", "kernel_earlier", "kernel_last_at", "keys", "pair", "protocol",
-        "rtcp", "rtp", "was_in_kernel",
+        "events", "interface", "is_muxed", "keeper", "kernel", "kernel_earlier", "kernel_last_at", "keys", "pair",
+        "protocol", "rtcp", "rtp", "was_in_kernel", "watched",
     )  # fmt: skip
 
     def __init__(self, interface: Interface, pair: Pair) -> None:
@@ -43,6 +43,10 @@ class Leg:
         self.is_muxed = False
         """Whether RTCP goes to the end's port of RTP."""
         self.keys = LegKeys()
+        self.events: dict[int, int] = {}
+        """Clock rate of the telephone-events that the end takes, by payload type."""
+        self.watched: dict[int, int] = {}
+        """Those of its own that are taken out; none: they pass."""
         self.protocol = ""
         """As the end has it."""
         self.keeper = ReportKeeper()
@@ -293,6 +297,17 @@ class Offer:
         self.session = session
         self.options = options
         self.is_applied = False
+
+    def check_keys(self, streams: Sequence[Stream], answer: Description) -> None:
+        """Look whether an answer's keys are those of this offer, before anything of it counts.
+
+        Raises:
+            InvalidDescription: they are not.
+        """
+        for stream, medium in zip(streams, answer.media, strict=False):
+            leg = stream.legs[1 - self.side]
+            if medium.port and leg is not None:
+                leg.keys.check_answer(medium)
 
 
 class Call:

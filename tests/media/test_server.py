@@ -78,6 +78,34 @@ async def test_request_that_comes_again_is_not_done_again() -> None:
 
 
 @on_both_loops
+async def test_what_the_engine_tells_comes_once_to_the_client_of_the_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "HEALTH_INTERVAL", 0.05)
+    server = Server(lambda _: {"result": "ok", "sdp": "v=0"}, tmp_path / "engine.sock")
+    told: dict[str, list[tuple[object, ...]]] = {"ours": [], "others": []}
+    address = EngineAddress("own", socket.AF_UNIX, server.addresses[0])
+    clients = {
+        name: MediaClient([address], digit_heard=lambda *digit, name=name: told[name].append(digit)) for name in told
+    }
+    for client in clients.values():
+        client.open()
+    await until(lambda: all(client.is_answering("own") for client in clients.values()))
+    await clients["ours"].wait(clients["ours"].offer, "call", "a", b"v=0", Options())
+    for number, digit in enumerate("11"):
+        server.notify(ng.digit_heard("call", "a", digit, 100, number))
+    server.notify({"command": "DTMF", "call-id": "call"})
+    server.notify(ng.digit_heard("call", "a", "2", 100, 2))
+    for client in clients.values():
+        # The last repetition of the last has come.
+        await until(lambda client=client: [number for _, number in client._notices].count(2) and not server._left)
+    assert told == {"ours": [("call", "a", digit, 100) for digit in "112"], "others": []}
+    for client in clients.values():
+        client.close()
+    server.close()
+
+
+@on_both_loops
 async def test_burst_on_the_unix_socket_needs_no_repetition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "REPEAT_INTERVALS", (60.0,))
     counting = Counting()
