@@ -80,6 +80,8 @@ COLUMNS: Final = (
     "has_secret",
     "registers",
     "register_expires",
+    "srtp",
+    "dtmf",
 )
 TABLE_COLUMNS: Final = (*COLUMNS[:9], *COLUMNS[13:16])
 """What a table has room for."""
@@ -130,6 +132,30 @@ class Diversion(StrEnum):
     DROP = "drop"
 
 
+class SRTP(StrEnum):
+    """Whether media is encrypted towards it."""
+
+    OFF = "off"
+    REQUIRED = "required"
+
+
+class DTMF(StrEnum):
+    """How digits come to it."""
+
+    PASSED = "passed"
+    TELEPHONE_EVENT = "telephone-event"
+    INFO = "info"
+
+
+SRTPOption = Annotated[
+    SRTP | None, typer.Option("--srtp", help="Whether it is offered SRTP; its calls go through an engine then.")
+]
+DTMFOption = Annotated[
+    DTMF | None,
+    typer.Option(
+        "--dtmf", help="How it wants digits: as they come, or converted; its calls go through an engine then."
+    ),
+]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the gateway.")]
 InviteTimeoutOption = Annotated[
     int | None,
@@ -269,6 +295,8 @@ def add_gateway(
     auth_secret: AuthSecretOption = None,
     registers: RegistersOption = None,
     register_expires: RegisterExpiresOption = None,
+    srtp: SRTPOption = None,
+    dtmf: DTMFOption = None,
 ) -> None:
     """Make a gateway of a carrier."""
     values = _given(
@@ -300,6 +328,8 @@ def add_gateway(
         auth_secret=auth_secret,
         registers=registers,
         register_expires=register_expires,
+        srtp=srtp,
+        dtmf=dtmf,
     )
     settings = settings_of(context)
     run(_add(settings, parse_name(name), carrier, parse_host(host), _sealed(settings, values)))
@@ -353,6 +383,8 @@ def set_gateway(
     auth_secret: AuthSecretOption = None,
     registers: RegistersOption = None,
     register_expires: RegisterExpiresOption = None,
+    srtp: SRTPOption = None,
+    dtmf: DTMFOption = None,
 ) -> None:
     """Change a gateway. Active in every worker within a second; calls in progress stay where they are."""
     values = _given(
@@ -385,6 +417,8 @@ def set_gateway(
         auth_secret=auth_secret,
         registers=registers,
         register_expires=register_expires,
+        srtp=srtp,
+        dtmf=dtmf,
     )
     refuse_nothing(values)
     settings = settings_of(context)

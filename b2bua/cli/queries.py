@@ -178,7 +178,8 @@ async def gateways(
             gateway.tls_verify, gateway.prefers_tcp, gateway.reliable_ringing, gateway.session_timer,
             gateway.follows_redirects, gateway.identity, gateway.diversion, gateway.from_user, gateway.from_domain,
             gateway.passed_headers, gateway.added_headers, gateway.auth_user,
-            gateway.auth_secret <> '' AS has_secret, gateway.registers, gateway.register_expires
+            gateway.auth_secret <> '' AS has_secret, gateway.registers, gateway.register_expires, gateway.srtp,
+            gateway.dtmf
         FROM gateway JOIN carrier ON carrier.id = gateway.carrier_id
         WHERE ($1::text IS NULL OR carrier.code = $1) AND ($2::text IS NULL OR gateway.name > $2)
         ORDER BY gateway.name
