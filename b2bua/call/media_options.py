@@ -11,6 +11,8 @@ PLAIN: Final = "RTP/AVP"
 
 _SECURE_LINE: Final = re.compile(rb"^m=[a-z]+ [1-9][0-9/]* RTP/SAVPF? ", re.MULTILINE | re.IGNORECASE)
 _EVENTS: Final = ("telephone-event",)
+_INJECTS: Final = ("inject-DTMF",)
+"""What rtpengine has to know beforehand; ours need not."""
 
 
 def is_secure(body: bytes) -> bool:
@@ -40,6 +42,8 @@ def add_digits(options: Options, speaker: MediaWishes, listener: MediaWishes) ->
         speaker: Whose description it is.
         listener: Who gets it.
     """
+    if "telephone-event" in (speaker.dtmf, listener.dtmf):
+        options.flags = _INJECTS
     if listener.dtmf == "info":
         # What it does not know it is not sent; whoever speaks to it is heard by the engine.
         options.codec_mask = _EVENTS

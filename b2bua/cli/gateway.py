@@ -23,10 +23,12 @@ from b2bua.cli.find import find_carrier
 from b2bua.cli.option import (
     NONE,
     CPSOption,
+    DTMFOption,
     JSONOption,
     MaxDurationOption,
     MaxSessionsOption,
     PriorityOption,
+    SRTPOption,
     StatusOption,
     TrustOption,
     WeightOption,
@@ -132,30 +134,6 @@ class Diversion(StrEnum):
     DROP = "drop"
 
 
-class SRTP(StrEnum):
-    """Whether media is encrypted towards it."""
-
-    OFF = "off"
-    REQUIRED = "required"
-
-
-class DTMF(StrEnum):
-    """How digits come to it."""
-
-    PASSED = "passed"
-    TELEPHONE_EVENT = "telephone-event"
-    INFO = "info"
-
-
-SRTPOption = Annotated[
-    SRTP | None, typer.Option("--srtp", help="Whether it is offered SRTP; its calls go through an engine then.")
-]
-DTMFOption = Annotated[
-    DTMF | None,
-    typer.Option(
-        "--dtmf", help="How it wants digits: as they come, or converted; its calls go through an engine then."
-    ),
-]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the gateway.")]
 InviteTimeoutOption = Annotated[
     int | None,

@@ -55,6 +55,9 @@ class SecureEnd(End):
         self.ours = secrets.token_bytes(size)
         self.sending = Session(Policy(self.ours, Policy.SSRC_ANY_OUTBOUND, 0, profile))
 
+    def __enter__(self) -> "SecureEnd":
+        return self
+
     def sdp(self, **options: Any) -> bytes:
         """Its description."""
         key = f"a=crypto:{self.tag} {self.suite} inline:{b64encode(self.ours).decode()}|2^31\n"
