@@ -200,6 +200,7 @@ def _find_direction(lines: Sequence[bytes], otherwise: str) -> str:
 
 
 def _show(line: bytes) -> str:
+    line = line.partition(b"inline:")[0]  # reasons are logged, and name no key
     return repr(line[:60].decode("utf-8", "replace"))
 
 
