@@ -100,7 +100,12 @@ _CPS: Final = Input(
 )
 _MEDIA: Final = (
     Input(
-        "srtp", "Encryption", "Required: calls to it are offered SRTP alone.", "radio", is_needed=False, options=SRTP
+        "srtp",
+        "Encryption",
+        "Required: it is offered SRTP alone. As offered: over TLS, if the caller does.",
+        "radio",
+        is_needed=False,
+        options=SRTP,
     ),
     Input(
         "dtmf",

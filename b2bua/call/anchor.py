@@ -15,7 +15,7 @@ import structlog
 
 from b2bua.call.leg import Leg
 from b2bua.call.media_options import add_digits, is_secure, protocol_towards
-from b2bua.sip.flow import Flow
+from b2bua.sip.flow import SECURE, Flow
 from b2bua.transport.endpoint import Endpoint, new_token
 from cdr.media import Figures
 from media.client import MediaClient
@@ -205,7 +205,12 @@ class Anchor:
         if not job.offerer:
             self._offerer, self._is_begun = tag, True
             speaks_srtp = self._speaks_srtp.get(self.tag_of(job.listener))
-            options.transport_protocol = protocol_towards(job.body, job.listener.media, speaks_srtp=speaks_srtp)
+            options.transport_protocol = protocol_towards(
+                job.body,
+                job.listener.media,
+                speaks_srtp=speaks_srtp,
+                is_signalled_securely=job.listener.flow.transport in SECURE,
+            )
             self._client.offer(self.name, tag, job.body, options, heard)
         elif job.offerer != self._offerer:
             # The session was changed meanwhile; what an answer repeats of the one before counts no more.

@@ -20,16 +20,20 @@ def is_secure(body: bytes) -> bool:
     return _SECURE_LINE.search(body) is not None
 
 
-def protocol_towards(body: bytes, wishes: MediaWishes, *, speaks_srtp: bool | None) -> str:
+def protocol_towards(body: bytes, wishes: MediaWishes, *, speaks_srtp: bool | None, is_signalled_securely: bool) -> str:
     """The protocol that an offer is to have; empty: the one that it has.
 
     Args:
         body: The offer.
         wishes: Of who gets it.
         speaks_srtp: Whether its own last description was of SRTP; None: there was none.
+        is_signalled_securely: Whether nobody else reads what is sent to it.
     """
-    wanted = wishes.needs_encryption if speaks_srtp is None else speaks_srtp
-    if wanted == is_secure(body):
+    offered = is_secure(body)
+    wanted = speaks_srtp
+    if wanted is None:
+        wanted = wishes.takes_encryption(is_offered=offered, is_signalled_securely=is_signalled_securely)
+    if wanted == offered:
         return ""
     return SECURE if wanted else PLAIN
 

@@ -39,6 +39,7 @@ class SRTP(StrEnum):
     """Whether media is encrypted towards it."""
 
     OFF = "off"
+    OFFERED = "offered"
     REQUIRED = "required"
 
 

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from b2bua.policy.media_wishes import PASSED
+from b2bua.policy.media_wishes import AS_OFFERED
 from rating.packed_file import Head, PackedFile, write_packed
 
 TABLE: Final = "device"
@@ -56,8 +56,8 @@ class DeviceRow(NamedTuple):
     port: int = 5060
     transport: str = "udp"
     is_trusted: bool = False
-    srtp: str = PASSED.srtp
-    dtmf: str = PASSED.dtmf
+    srtp: str = AS_OFFERED.srtp
+    dtmf: str = AS_OFFERED.dtmf
 
     @classmethod
     def of_ip(cls, row: Iterable[object]) -> "DeviceRow":

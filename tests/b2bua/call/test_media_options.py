@@ -3,7 +3,7 @@
 import pytest
 
 from b2bua.call.media_options import add_digits, is_secure, protocol_towards
-from b2bua.policy.media_wishes import PASSED, MediaWishes
+from b2bua.policy.media_wishes import AS_OFFERED, PASSED, MediaWishes
 from media.ng import Options
 
 PLAIN = b"v=0\r\nm=audio 5000 RTP/AVP 0\r\n"
@@ -19,21 +19,25 @@ def test_only_what_can_be_decrypted_is_secure() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "wishes", "speaks_srtp", "protocol"),
+    ("body", "wishes", "speaks_srtp", "tls", "protocol"),
     [
-        (PLAIN, PASSED, None, ""),
-        (SECURE, PASSED, None, "RTP/AVP"),
-        (PLAIN, ENCRYPTED, None, "RTP/SAVP"),
-        (SECURE, ENCRYPTED, None, ""),
+        (PLAIN, PASSED, None, False, ""),
+        (SECURE, PASSED, None, True, "RTP/AVP"),
+        (PLAIN, ENCRYPTED, None, False, "RTP/SAVP"),
+        (SECURE, ENCRYPTED, None, False, ""),
+        (PLAIN, AS_OFFERED, None, True, ""),
+        (SECURE, AS_OFFERED, None, True, ""),
+        (SECURE, AS_OFFERED, None, False, "RTP/AVP"),
         # Whoever has spoken is spoken to alike.
-        (PLAIN, PASSED, True, "RTP/SAVP"),
-        (SECURE, ENCRYPTED, False, "RTP/AVP"),
+        (PLAIN, PASSED, True, False, "RTP/SAVP"),
+        (SECURE, ENCRYPTED, False, True, "RTP/AVP"),
     ],
 )
 def test_protocol_is_that_of_the_one_who_gets_it(
-    body: bytes, wishes: MediaWishes, speaks_srtp: bool | None, protocol: str
+    body: bytes, wishes: MediaWishes, speaks_srtp: bool | None, *, tls: bool, protocol: str
 ) -> None:
-    assert protocol_towards(body, wishes, speaks_srtp=speaks_srtp) == protocol
+    found = protocol_towards(body, wishes, speaks_srtp=speaks_srtp, is_signalled_securely=tls)
+    assert found == protocol
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,9 @@ class TestNames:
         assert device == ip(7, "192.0.2.0/24", "44", port=5070, transport="tcp", is_trusted=True)._replace(
             account_id=2, max_sessions=3, srtp="required", dtmf="info"
         )
-        assert DeviceRow.of_user((8, 1, "active", 5, 6, None, "bob", "a" * 32, "", "off", "passed")) == user(8, "bob")
+        assert DeviceRow.of_user((8, 1, "active", 5, 6, None, "bob", "a" * 32, "", "offered", "passed")) == user(
+            8, "bob"
+        )
 
     def test_file_of_another_table_is_refused(self, path: Path) -> None:
         write_ratecard(path, 1, 1, [RateRow(1, "44", "1")])
