@@ -95,6 +95,8 @@ class TestKeys:
         first = end.sending.protect(packet(1))
         end.cipher.decrypt(first)
         end.cipher.encrypt(packet(1))
+        end.cipher.renew(end.theirs.tagged(5), end.ours)
+        assert end.cipher.decrypt(first) is None  # it comes twice
         end.cipher.renew(other.theirs, end.ours.tagged(5))
         assert end.cipher.decrypt(other.sending.protect(packet(1))) == packet(1)
         assert end.cipher.encrypt(packet(1)) is None  # the number was used: nothing may be encrypted alike
