@@ -11,7 +11,12 @@ Version history (the number of the newest file):
     8  what media engines measured of a call
     9  fields of a customer, trial accounts, how payments came, who changed what
    10  time zones, second factors and sessions of logins
+   11  what records come to by day, indexes for searches
    12  encryption of media, and how digits come
 """
 
 SCHEMA_VERSION = 12
+"""Newest migration in this package; a service refuses a database that is older."""
+
+SCHEMA_COMPAT_VERSION = 1
+"""Oldest code (by its SCHEMA_VERSION) that may still run on a database migrated by this package."""
