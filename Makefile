@@ -12,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet -c constraints.txt
 
-.PHONY: help run test test-all browser check fmt bench bench-media bench-panel behaviour crash loss fuzz assets screenshots db clean
+.PHONY: help run test test-all browser check fmt bench bench-media bench-panel behaviour crash loss media-soak fuzz assets screenshots db clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -85,6 +85,9 @@ CALLS ?= 500
 
 loss: $(VENV)/.dev ## Carry CALLS calls while 10 %, then 30 % of the datagrams are lost each way, and count what goes wrong
 	@for share in 10 30; do $(BIN)/python -m tests.support.loss --calls $(CALLS) --loss $$share; done
+
+media-soak: $(VENV)/.dev ## Set 1,000 calls with sound up and down through a whole switch, kill its engine meanwhile, and count what is left; root only
+	@$(BIN)/python -m tests.support.media_soak $(ARGS)
 
 fuzz: $(VENV)/.dev ## Throw messages at the SIP parsers for a minute, or for ten with ARGS="--seconds 600"
 	@$(BIN)/python -m tests.fuzz.parser $(ARGS)

@@ -1,8 +1,9 @@
 """Networks of a test's own with a switch between them: caller, callee and stranger, each on a cable of its own."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, TypeVar
@@ -38,6 +39,18 @@ class Networks:
 
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(begin).result()
+
+    @contextmanager
+    def inside(self, address: str) -> Iterator[None]:
+        """Be in the network of an address with this thread, where sockets made meanwhile stay; nothing may be awaited."""
+        name = next(name for name, addresses in _PLACES.items() if address in addresses)
+        here = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            call_system("setns", self._descriptors[name], _CLONE_NEWNET)
+            yield
+        finally:
+            call_system("setns", here, _CLONE_NEWNET)
+            os.close(here)
 
     def connect(self) -> None:
         """Make the networks, and a cable from here to each."""
