@@ -1,10 +1,10 @@
 """Calls with sound through a whole switch, set up and torn down in batches: `python -m tests.support.media_soak`.
 
 Caller, switch and carrier are network namespaces with cables between them, so that the kernel passes the sound on: only
-root can make them. Both ends of every call send, and count what comes. In the middle, while a batch is up, the engine is killed with
-SIGKILL: the batch goes on to send, and one more call is made at once. Afterwards nothing may be left: no port or
-session of the engine, no conntrack entry, no line of its session file, nothing in the live store. Prints one line of
-JSON last.
+root can make them. Both ends of every call send, and count what comes. In the middle, while a batch is up, the engine
+is killed with SIGKILL: the batch goes on to send, and one more call is made at once. Afterwards nothing may be left: no
+port or session of the engine, no conntrack entry, no line of its session file, nothing in the live store. Prints one
+line of JSON last.
 """
 
 import argparse

@@ -42,7 +42,7 @@ class Networks:
 
     @contextmanager
     def inside(self, address: str) -> Iterator[None]:
-        """Be in the network of an address with this thread, where sockets made meanwhile stay; nothing may be awaited."""
+        """Be in the network of an address with this thread: sockets made now stay there. Nothing may be awaited."""
         name = next(name for name, addresses in _PLACES.items() if address in addresses)
         here = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
