@@ -63,6 +63,30 @@ def share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f} %" if whole else UNKNOWN
 
 
+GOOD_MOS: Final = 4.0
+FAIR_MOS: Final = 3.5
+POOR_MOS: Final = 2.8
+
+
+def mos_state(value: Decimal | float | None) -> str:
+    """The colour of a MOS: below 3.5 somebody should look, below 2.8 hardly anybody understands a word."""
+    if value is None:
+        return "mute"
+    return "ok" if value >= FAIR_MOS else "warn" if value >= POOR_MOS else "bad"
+
+
+def mos_word(value: Decimal | float | None) -> str:
+    """A MOS in a word."""
+    if value is None:
+        return "Not measured"
+    return "Good" if value >= GOOD_MOS else "Fair" if value >= FAIR_MOS else "Poor" if value >= POOR_MOS else "Bad"
+
+
+def measured(value: Decimal | float | None, decimals: int = 1) -> str:
+    """A measured number."""
+    return UNKNOWN if value is None else f"{value:,.{decimals}f}"
+
+
 def rate(value: float | None) -> str:
     """Calls per second."""
     return UNKNOWN if value is None else f"{value:.2f}" if value < 10 else f"{value:,.0f}"

@@ -34,7 +34,7 @@ class Part:
     """The state of one part."""
 
     name: str
-    """`database`, `live`, `sip` or `cdr`."""
+    """`database`, `live`, `sip`, `cdr` or `media`."""
     title: str
     up: bool
     detail: str
@@ -65,7 +65,8 @@ async def _look(pool: Pool, control: ControlClient) -> Health:
     workers = control.workers()
     answers = await asyncio.gather(*(_ping(control, worker) for worker in workers))
     calls = sum(answer["calls"] for answer in answers if answer is not None)
-    return Health((database, _live(answers), _sip(workers, answers), _with_journal(cdr, answers)), calls)
+    parts = [database, _live(answers), _sip(workers, answers), _with_journal(cdr, answers)]
+    return Health((*parts, *_media(answers)), calls)
 
 
 async def _database_and_cdr(pool: Pool) -> tuple[Part, Part]:
@@ -116,6 +117,19 @@ def _sip(workers: list[str], answers: list[Message | None]) -> Part:
     if silent:
         return Part("sip", "SIP workers", False, f"{', '.join(silent)} does not answer")
     return Part("sip", "SIP workers", True, f"{len(workers)} of {len(workers)} answer")
+
+
+def _media(answers: list[Message | None]) -> list[Part]:
+    """Media engines as the workers see them: one that is silent carries no call; without any there is no such part."""
+    engines: dict[str, bool] = {}
+    for answer in answers:
+        for name, is_up in ((answer or {}).get("engines") or {}).items():
+            engines[name] = engines.get(name, True) and bool(is_up)
+    if not engines:
+        return []
+    silent = [name for name, is_up in engines.items() if not is_up]
+    detail = f"{', '.join(silent)} does not answer" if silent else f"{len(engines)} of {len(engines)} answer"
+    return [Part("media", "Media engines", not silent, detail)]
 
 
 def _live(answers: list[Message | None]) -> Part:

@@ -29,6 +29,7 @@ from b2bua.call.ladder import WAITING_LIMIT
 from b2bua.call.recovery import end_lost, record_lost
 from b2bua.call.subscriptions import Subscriptions
 from b2bua.control.bans import BanVerbs
+from b2bua.control.media import MediaVerbs
 from b2bua.control.messages import CALLS_LIMIT, REGISTRATIONS_LIMIT, ControlError, Message
 from b2bua.control.server import ControlServer, Verb
 from b2bua.hep.packet import Place
@@ -407,6 +408,7 @@ class Worker:
             "gateways": self._gateways,
             "carrier_registrations": self._list_carrier_registrations,
             **BanVerbs(lambda: self._bans).verbs(),
+            **MediaVerbs(lambda: self._driver).verbs(),
         }
 
     def _ping(self, _: Message) -> Message:
@@ -423,11 +425,14 @@ class Worker:
             "journal_limit": self._journal.limit,
             "ban_path": self._bans.path,
             "bans": len(self._bans.bans),
+            "engines": self._driver.media.engines_up if self._driver.media is not None else {},
         }
 
     def _calls(self, request: Message) -> Message:
         wanted, limit = request.get("account_ids"), min(int(request.get("limit") or 100), CALLS_LIMIT)
         calls = list(self._driver.calls.values())
+        if (call_id := request.get("call_id")) is not None:
+            calls = [call for call in calls if call.call_id == call_id]
         if wanted is not None:
             ids = set(wanted)
             calls = [call for call in calls if not ids.isdisjoint(call.record.account_chain)]

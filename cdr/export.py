@@ -23,6 +23,7 @@ import asyncpg
 import orjson
 import structlog
 
+from cdr.media import COLUMNS as MEDIA_COLUMNS
 from cdr.record import CARRIER_LEVEL
 
 log = structlog.get_logger()
@@ -84,9 +85,10 @@ RECORD_COLUMNS: Final = (
     "media_mode",
 )
 CHARGE_COLUMNS: Final = ("billed_seconds", "net", "tax", "gross", "currency")
-CSV_COLUMNS: Final = (*RECORD_COLUMNS, *CHARGE_COLUMNS, "carrier_cost", "carrier_currency", "resellers")
-"""Columns of a CSV file: the record, what the account pays, what the carrier costs, and what each reseller pays, as
-CODE:GROSS:CURRENCY, the nearest first. A JSON file has a list `charges` instead."""
+CSV_COLUMNS: Final = (*RECORD_COLUMNS, *CHARGE_COLUMNS, "carrier_cost", "carrier_currency", "resellers", *MEDIA_COLUMNS)
+"""Columns of a CSV file: the record, what the account pays, what the carrier costs, what each reseller pays, as
+CODE:GROSS:CURRENCY, the nearest first, and what media engines have measured, as far as it has come by then. A JSON file
+has a list `charges` instead."""
 
 _RECORDS: Final = """
     SELECT cdr.posted_id, cdr.call_id, cdr.attempt, cdr.is_last, cdr.received_at, cdr.ringing_at, cdr.answered_at,
@@ -101,7 +103,8 @@ _RECORDS: Final = """
         cdr.b_call_id, cdr.source_received, cdr.source_sent, cdr.destination_received, cdr.destination_sent,
         cdr.a_address, cdr.a_transport, cdr.a_user_agent, cdr.b_address, cdr.b_transport, cdr.b_user_agent,
         cdr.sip_code, cdr.q850_cause, cdr.code, cdr.object, cdr.ended_by, cdr.reason, cdr.codecs_offered,
-        cdr.codec_used, cdr.media_mode
+        cdr.codec_used, cdr.media_mode, cdr.a_packets, cdr.a_lost, cdr.a_jitter_ms, cdr.a_mos, cdr.a_round_trip_ms,
+        cdr.b_packets, cdr.b_lost, cdr.b_jitter_ms, cdr.b_mos, cdr.b_round_trip_ms, cdr.audio
     FROM cdr
     LEFT JOIN account ON account.id = cdr.account_id
     LEFT JOIN carrier ON carrier.id = cdr.carrier_id
@@ -302,7 +305,7 @@ async def _write_records(connection: asyncpg.Connection, decision: Decision, fil
 def _write_json(rows: Sequence[Row], charges: Mapping[Key, Sequence[Row]]) -> str:
     lines = []
     for row in rows:
-        record = {name: _plain(row[name]) for name in RECORD_COLUMNS}
+        record = {name: _plain(row[name]) for name in (*RECORD_COLUMNS, *MEDIA_COLUMNS)}
         record["charges"] = [
             {name: _plain(value) for name, value in charge.items() if name not in ("call_id", "attempt")}
             for charge in charges.get((row["call_id"], row["attempt"]), ())
@@ -321,6 +324,7 @@ def _write_csv(rows: Sequence[Row], charges: Mapping[Key, Sequence[Row]]) -> str
         cells += [_cell(own[name]) if own else "" for name in CHARGE_COLUMNS]
         cells += [_cell(carrier["gross"]), _cell(carrier["currency"])] if carrier else ["", ""]
         cells.append(" ".join(f"{each['code']}:{_plain(each['gross'])}:{each['currency']}" for each in levels.values()))
+        cells += [_cell(row[name]) for name in MEDIA_COLUMNS]
         writer.writerow(cells)
     return buffer.getvalue()
 

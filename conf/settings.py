@@ -212,6 +212,9 @@ class MediaSettings:
     )
     timeout: float = setting(30.0, "A call is ended when nothing has come from either end for so long", unit="s")
     hold_timeout: float = setting(600.0, "The same while it is on hold", unit="s")
+    silent_after: float = setting(
+        10.0, "Audio is one-way, or silent, when nothing has come from one or both ends for so long", unit="s"
+    )
     kernel: bool = setting(True, "Let the kernel pass packets on where the process may (CAP_NET_ADMIN)")
     video: bool = setting(True, "Pass video; else it is refused in the description")
     t38: bool = setting(True, "Pass T.38 fax; else it is refused in the description")

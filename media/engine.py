@@ -21,6 +21,8 @@ from media.errors import MediaError, OutOfPorts, UnknownCall
 from media.interface import Interface, Interfaces, parse_interfaces
 from media.kernel_flow import Flow, FlowCount
 from media.keys import protocol_towards
+from media.listening import listen
+from media.meter import PacketMeter
 from media.ng import Message, Options, Source
 from media.offer_answer import Place, Policy, read_answer, read_offer, write
 from media.ports import PortPool
@@ -108,6 +110,7 @@ class Engine:
         """Tells clients what nobody has asked for."""
         self._notices = itertools.count(time.time_ns())
         self._counted_at = self._looked_at = 0.0
+        self._meter = PacketMeter()
         self._commands: Mapping[str, Callable[[Message], Message]] = {
             "ping": lambda _: {"result": "pong"},
             "offer": self._offer,
@@ -243,6 +246,7 @@ class Engine:
                 "decrypted streams": sum(
                     stream.is_decrypted for call in self.calls.values() for stream in call.streams
                 ),
+                "packets per second": self._meter.rate,
                 "path": self._kernel.state if self._kernel is not None else "user space: switched off",
             },
         }
@@ -367,6 +371,7 @@ class Engine:
 
     def _close(self, call: Call) -> None:
         """Give back everything that a call has."""
+        self._meter.forget(call)
         self.calls.pop(call.call_id, None)
         for stream in call.streams:
             self._take_back(stream)
@@ -511,13 +516,20 @@ class Engine:
                 for flow, counts in self._kernel.count().items():
                     if flow in self._flows:
                         self._note_counts(self._flows[flow], counts)
+        self._meter.look(self.calls.values(), now)
         for call in list(self.calls.values()):
             self._look_at(call, now)
+            self._listen(call, now)
         if now - self._looked_at >= LOOK_INTERVAL:
             self._looked_at = now
             self.interfaces.forget()
         if self._file is not None:
             self._file.tidy()
+
+    def _listen(self, call: Call, now: float) -> None:
+        if listen(call, now, self._settings.silent_after):
+            log.info("call is not heard", call_id=call.call_id, audio=call.audio)
+            self._save(call)
 
     def _look_at(self, call: Call, now: float) -> None:
         silent = now - max(call.active_at, call.last_packet_at)

@@ -6,9 +6,15 @@ our own engine knows besides stands in a medium under `quality`. What nobody mea
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from media import ng
+
+ONE_WAY: Final = "one-way"
+"""Sound comes from one side and not from the other."""
+
+SILENT: Final = "silent"
+"""Sound comes from neither."""
 
 
 @dataclass(slots=True)
@@ -52,6 +58,12 @@ class CallReport:
     sides: dict[str, list[MediumReport]] = field(default_factory=dict)
     """By tag, in the order of the media lines."""
 
+    audio: str = ""
+    """Who is not heard now: `one-way`, `silent` (`media/listening.py`); empty: no fault, or the engine does not say."""
+
+    audio_seen: str | None = None
+    """The worst of these that there was; None: the engine does not say, so only what never came is known."""
+
     @classmethod
     def from_message(cls, message: ng.Message) -> "CallReport":
         """Read the answer of an engine; what is not there, or malformed, is left out."""
@@ -60,7 +72,8 @@ class CallReport:
         for tag, side in _mapping(message.get("tags")).items():
             media = _mapping(side).get("medias")
             sides[tag] = [_medium(_mapping(each), qualities) for each in media] if isinstance(media, list) else []
-        return cls(sides)
+        seen = None if message.get("audio seen") is None else _word(message["audio seen"])
+        return cls(sides, _word(message.get("audio")), seen)
 
     @property
     def silent(self) -> list[str]:
@@ -75,6 +88,36 @@ class CallReport:
     def is_one_way(self) -> bool:
         """Whether audio came from one side only."""
         return 0 < len(self.silent) < len(self.sides)
+
+    def verdict(self, talked: float, after: float) -> str:
+        """Who was not heard in a call that is over: `one-way`, `silent`, or empty.
+
+        Args:
+            talked: How long the call lasted, in seconds.
+            after: How long a side must have been silent; of an engine that tells no more, the whole call.
+        """
+        if self.audio_seen is not None or talked < after:
+            return self.audio_seen or ""
+        return ONE_WAY if self.is_one_way else SILENT if self.silent else ""
+
+
+def read_figures(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """What an engine says of itself, ours or an rtpengine, by the same names; what it does not say is None."""
+    # rtpengine's stand below a heading.
+    theirs = _mapping(figures.get("currentstatistics"))
+    path = figures.get("path")
+    return {
+        "sessions": _number(figures.get("calls", theirs.get("sessionstotal"))),
+        "ports": _number(figures.get("ports")),
+        "kernel_streams": _number(figures.get("kernel streams")),
+        "plays": _number(figures.get("plays")),
+        "packets_per_second": _number(figures.get("packets per second", theirs.get("packetrate"))),
+        "path": path if isinstance(path, str) else None,
+    }
+
+
+def _word(value: object) -> str:
+    return str(value) if value in (ONE_WAY, SILENT) else ""
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

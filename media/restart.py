@@ -151,6 +151,7 @@ def save(call: Call) -> State:
         "created_at": call.created_at,
         "is_answered": call.is_answered,
         "holds": call.holds,
+        "audio_seen": call.audio_seen,
         "offer": None if call.offer is None else _save_offer(call.offer),
         "streams": [_save_stream(stream) for stream in call.streams],
         "has_keys": any(stream.is_decrypted for stream in call.streams),
@@ -218,6 +219,7 @@ def restore(call_id: str, state: State, ports: PortPool, policy: Policy) -> Call
     call = Call(call_id, "")
     call.tags, call.holds = list(state["tags"]), list(state["holds"])
     call.created_at, call.is_answered = state["created_at"], state["is_answered"]
+    call.audio_seen = state.get("audio_seen", "")
     if (offer := state["offer"]) is not None:
         call.offer = _restore_offer(offer, policy)
     try:

@@ -40,7 +40,7 @@ class Reception:
 
     __slots__ = (
         "_base", "_cycles", "_earlier_expected", "_earlier_received", "_expected_jump", "_highest", "_rate",
-        "_received", "_transit", "clock_rates", "jitter", "payload_type", "ssrc",
+        "_received", "_transit", "changed_at", "clock_rates", "jitter", "payload_type", "ssrc",
     )  # fmt: skip
 
     def __init__(self, clock_rates: Mapping[int, int | None] | None = None) -> None:
@@ -48,6 +48,8 @@ class Reception:
         self.ssrc = -1
         """Of the newest packet; -1: none came."""
         self.payload_type = -1
+        self.changed_at = 0.0
+        """When the payload type was another one last."""
         self.jitter = 0.0
         """Interarrival jitter in seconds, smoothed as in A.8."""
         self._earlier_expected = self._earlier_received = 0
@@ -72,6 +74,7 @@ class Reception:
         payload_type = second & 0x7F
         if payload_type != self.payload_type:
             self.payload_type = payload_type
+            self.changed_at = now
             self._rate = self.clock_rates.get(payload_type, CLOCK_RATE) or 0
             self._transit = None
         rate = self._rate

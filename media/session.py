@@ -319,8 +319,8 @@ class Call:
     """
 
     __slots__ = (
-        "active_at", "call_id", "created_at", "holds", "is_answered", "is_timed_out", "offer", "signalled_at",
-        "streams", "tag_times", "tags",
+        "active_at", "audio", "audio_seen", "call_id", "created_at", "holds", "is_answered", "is_timed_out", "offer",
+        "signalled_at", "streams", "tag_times", "tags",
     )  # fmt: skip
 
     def __init__(self, call_id: str, from_tag: str) -> None:
@@ -335,6 +335,8 @@ class Call:
         self.is_answered = self.is_timed_out = False
         self.holds = [False, False]
         """Whether each side's last description is one of hold."""
+        self.audio = self.audio_seen = ""
+        """Who is not heard now, and the worst there was (`media/listening.py`); empty: nobody is missed."""
 
     def side_of(self, tag: str) -> int | None:
         """Which side a tag is of."""
@@ -358,6 +360,8 @@ class Call:
             "created": int(self.created_at),
             "last signal": int(self.signalled_at),
             "tags": tags,
+            "audio": self.audio,
+            "audio seen": self.audio_seen,
             "totals": {"RTP": _total(tags, 0), "RTCP": _total(tags, 1)},
         }
 

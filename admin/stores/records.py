@@ -50,6 +50,18 @@ class Record:
     source_sent: str
     destination_sent: str
     b_address: str
+    a_packets: int | None
+    a_lost: int | None
+    a_jitter_ms: Decimal | None
+    a_mos: Decimal | None
+    a_round_trip_ms: Decimal | None
+    b_packets: int | None
+    b_lost: int | None
+    b_jitter_ms: Decimal | None
+    b_mos: Decimal | None
+    b_round_trip_ms: Decimal | None
+    audio: str | None
+    """`one-way` or `silent`; None: no fault, or nobody measured."""
 
     @property
     def key(self) -> tuple[datetime, UUID, int]:
@@ -62,7 +74,9 @@ _LIST: Final = """
            cdr.destination_received AS destination, cdr.sip_code, cdr.q850_cause, cdr.code, cdr.object AS refused_by,
            cdr.gross, cdr.currency, cdr.calls, cdr.kind, cdr.device, cdr.post_dial_delay, cdr.a_address, cdr.ended_by,
            account.code AS account, account.name AS account_name, coalesce(account.decimals, 4) AS decimals,
-           carrier.name AS carrier, gateway.name AS gateway, cdr.source_sent, cdr.destination_sent, cdr.b_address
+           carrier.name AS carrier, gateway.name AS gateway, cdr.source_sent, cdr.destination_sent, cdr.b_address,
+           cdr.a_packets, cdr.a_lost, cdr.a_jitter_ms, cdr.a_mos, cdr.a_round_trip_ms,
+           cdr.b_packets, cdr.b_lost, cdr.b_jitter_ms, cdr.b_mos, cdr.b_round_trip_ms, cdr.audio
     FROM cdr
     LEFT JOIN account ON account.id = cdr.account_id
     LEFT JOIN carrier ON carrier.id = cdr.carrier_id
@@ -117,6 +131,8 @@ _DETAIL: Final = """
            cdr.destination_sent, cdr.a_address, cdr.a_transport, cdr.a_user_agent, cdr.b_address, cdr.b_transport,
            cdr.b_user_agent, cdr.sip_code, cdr.q850_cause, cdr.code, cdr.object, cdr.ended_by, cdr.reason,
            cdr.codecs_offered, cdr.codec_used, cdr.media_mode, cdr.gross, cdr.currency, cdr.kind,
+           cdr.a_packets, cdr.a_lost, cdr.a_jitter_ms, cdr.a_mos, cdr.a_round_trip_ms,
+           cdr.b_packets, cdr.b_lost, cdr.b_jitter_ms, cdr.b_mos, cdr.b_round_trip_ms, cdr.audio,
            sip_user.username AS sip_user,
            account.code AS account, account.name AS account_name, account.decimals,
            carrier.code AS carrier, carrier.name AS carrier_name, gateway.name AS gateway, route.name AS route

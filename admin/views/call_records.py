@@ -20,6 +20,18 @@ HEADS: Final = (
     *("Time (UTC)", "Call", "Account", "Name", "Direction", "Device", "From", "To", "Caller's address"),
     *("Code", "Refused by", "SIP", "Q.850", "Ended by", "Calls", "Post-dial delay (s)", "Duration (s)"),
 )
+HEADS_OF_AUDIO: Final = (
+    *(
+        "Packets from caller",
+        "Lost from caller",
+        "Jitter from caller (ms)",
+        "Round trip from caller (ms)",
+        "MOS from caller",
+    ),
+    *("Packets to caller", "Lost to caller", "Jitter to caller (ms)", "Round trip to caller (ms)", "MOS to caller"),
+    "Audio",
+)
+"""Of what the caller's side sent, and the callee's; empty: nobody measured it."""
 HEADS_OF_MONEY: Final = ("Price", "Currency")
 HEADS_OF_CARRIERS: Final = (*("Attempt", "Last", "Carrier", "Gateway", "From, sent", "To, sent", "Carrier's address"),)
 ON_PAPER: Final = {
@@ -64,7 +76,12 @@ async def write_file(request: web.Request) -> web.StreamResponse:
         raise NotFound
     user, chosen = request[USER], _chosen(request)
     sees_money, sees_carriers = user.may(Permission.MONEY_READ), user.may(Permission.CARRIERS_READ)
-    heads = [*HEADS, *(HEADS_OF_MONEY if sees_money else ()), *(HEADS_OF_CARRIERS if sees_carriers else ())]
+    heads = [
+        *HEADS,
+        *HEADS_OF_AUDIO,
+        *(HEADS_OF_MONEY if sees_money else ()),
+        *(HEADS_OF_CARRIERS if sees_carriers else ()),
+    ]
     shown = [place for place, head in enumerate(heads) if kind != "pdf" or head in ON_PAPER]
     columns = [heads[place] for place in shown]
     sheet = export.Sheet("Call records", "call-records", columns, [ON_PAPER.get(head, 20) for head in columns])
@@ -91,6 +108,9 @@ def _row(record: Record, *, sees_money: bool, sees_carriers: bool) -> list[expor
         record.a_address if is_caller_shown else "",
         *(record.code, record.refused_by, record.sip_code, record.q850_cause, record.ended_by, record.calls),
         *(record.post_dial_delay, record.duration),
+        *(record.a_packets, record.a_lost, record.a_jitter_ms, record.a_round_trip_ms, record.a_mos),
+        *(record.b_packets, record.b_lost, record.b_jitter_ms, record.b_round_trip_ms, record.b_mos),
+        record.audio,
         *(money if sees_money else ()),
         *(carriers if sees_carriers else ()),
     ]

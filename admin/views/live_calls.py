@@ -39,8 +39,23 @@ async def stream(request: web.Request) -> web.StreamResponse:
 
 
 async def _context(request: web.Request) -> dict[str, Any]:
-    total, calls = await request.app[CONTROL].calls(request[USER].scope.account_ids, limit=SHOWN)
+    control = request.app[CONTROL]
+    total, calls = await control.calls(request[USER].scope.account_ids, limit=SHOWN)
+    # Engines are asked as long as somebody looks, once for all who see the same.
+    talking = [call["call_id"] for call in calls if call["state"] == "answered"]
+    quality = await control.quality(talking)
+    for call in calls:
+        call["quality"] = _worst(quality.get(call["call_id"]))
     return {"calls": calls, "total": total, "shown": SHOWN, "clock": time.time()}
+
+
+def _worst(quality: Message | None) -> Message | None:
+    """How the worse of both directions fares; None: nobody carries the call's audio, or nobody tells."""
+    if quality is None:
+        return None
+    scores = [side["mos"] for side in (quality["a"], quality["b"]) if side and side["mos"] is not None]
+    # To a tenth, as it is shown: what nobody sees change is not sent again.
+    return {"mos": round(min(scores), 1) if scores else None, "audio": quality["audio"]}
 
 
 async def _picture(request: web.Request) -> live.Picture:

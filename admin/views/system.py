@@ -27,13 +27,15 @@ class WorkerState:
 
 async def show_health(request: web.Request) -> web.StreamResponse:
     """Show every part and process."""
-    state, workers, known = await asyncio.gather(
-        health.look(request.app), _workers(request.app[CONTROL]), _known(request)
+    control = request.app[CONTROL]
+    state, workers, known, engines = await asyncio.gather(
+        health.look(request.app), _workers(control), _known(request), _engines(control)
     )
     context = {
         "health": state,
         "workers": workers,
         "known": known,
+        "engines": engines,
         "started_at": request.app[STARTED_AT],
         "beat_limit": health.BEAT_LIMIT,
     }
@@ -50,6 +52,16 @@ async def _known(request: web.Request) -> Known | None:
 
 async def _workers(control: ControlClient) -> list[WorkerState]:
     return list(await asyncio.gather(*(_worker(control, name) for name in control.workers())))
+
+
+async def _engines(control: ControlClient) -> list[Message]:
+    """Every media engine once: one that any worker does not reach is silent."""
+    found: dict[str, Message] = {}
+    for _, engines in await control.engines():
+        for engine in engines:
+            if engine["name"] not in found or not engine["up"]:
+                found[engine["name"]] = engine
+    return list(found.values())
 
 
 async def _worker(control: ControlClient, name: str) -> WorkerState:

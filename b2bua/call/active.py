@@ -707,7 +707,8 @@ class ActiveCall(TimerOwner):
             return
         record = self._recording.record
         tags = anchor.tag_of(legs[0]), anchor.tag_of(legs[1])
-        anchor.end(partial(self._driver.media_reported, record.call_id, record.attempt, record.received_at, tags))
+        which = record.call_id, record.attempt, record.received_at, record.duration
+        anchor.end(partial(self._driver.media_reported, *which, tags))
 
     def to_live(self) -> dict[str, Any]:
         """The call as the control interface shows it."""

@@ -63,7 +63,7 @@ def figures_of(report: CallReport, tag: str) -> Figures | None:
     """What was measured of the sound of a side; None: it has none."""
     for medium in report.sides.get(tag, ()):
         if medium.kind == "audio":
-            return medium.packets, medium.lost, medium.jitter_ms, medium.mos
+            return medium.packets, medium.lost, medium.jitter_ms, medium.mos, medium.round_trip_ms
     return None
 
 

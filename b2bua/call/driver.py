@@ -629,7 +629,7 @@ class CallDriver(EndpointUser):
             self.endpoint.end_of_turn()
 
     def media_reported(
-        self, call_id: str, attempt: int, received_at: float, tags: tuple[str, str], report: CallReport
+        self, call_id: str, attempt: int, received_at: float, talked: float, tags: tuple[str, str], report: CallReport
     ) -> None:
         """An engine has told the last figures of a call, whose record is written.
 
@@ -637,12 +637,15 @@ class CallDriver(EndpointUser):
             call_id: Of the record.
             attempt: Of the record.
             received_at: Of the record.
+            talked: How long it lasted.
             tags: The caller's and the callee's side.
             report: The figures.
         """
         caller, callee = (figures_of(report, tag) for tag in tags)
-        if (caller or callee) and self.journal.append_trace(make_line(call_id, attempt, received_at, caller, callee)):
-            self.endpoint.end_of_turn()
+        if caller or callee:
+            audio = report.verdict(talked, self._media.silent_after)
+            if self.journal.append_trace(make_line(call_id, attempt, received_at, caller, callee, audio)):
+                self.endpoint.end_of_turn()
 
     # Dialogs
 

@@ -7,7 +7,7 @@ import typer
 
 from b2bua.cli import queries
 from b2bua.cli.context import DEFAULT_LIMIT, CommandError, NotFound, database, run, settings_of, tell
-from b2bua.cli.output import Format, FormatOption, print_json, print_rows
+from b2bua.cli.output import Format, FormatOption, print_json, print_row, print_rows
 from b2bua.cli.trace import Trace, draw, find_trace
 from b2bua.control.client import ControlClient
 from b2bua.control.messages import CALLS_LIMIT, Message
@@ -97,6 +97,46 @@ async def _hang_up(settings: Settings, call_id: str | None, account: str | None)
     if call_id is not None and not ended:
         raise NotFound(f"no call {call_id} is in progress")
     typer.echo(f"{ended} {'call' if ended == 1 else 'calls'} ended")
+
+
+QUALITY_COLUMNS: Final = ("side", "packets", "lost", "jitter_ms", "round_trip_ms", "mos", "in_kernel")
+
+
+@app.command("show", epilog="Example: softswitch call show 0193a5b0-7c1e-7000-8000-3f1c2d9e4b5a")
+def show(
+    context: typer.Context,
+    call_id: Annotated[str, typer.Argument(metavar="CALL_ID", help="As `call list` shows it.")],
+    *,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Show a call in progress, with what its media engine measures of the sound of either side.
+
+    `audio` says `one-way` or `silent` when one side or both have not been heard for [media] silent_after. What nobody
+    measures is empty. CSV holds the figures only.
+    """
+    call, quality = run(_show(settings_of(context), call_id))
+    row = _row(call, datetime.now(UTC)) | {"engine": quality.get("engine"), "audio": quality.get("audio")}
+    sides = [{"side": side, **figures} for side, name in _SIDES if (figures := quality.get(name)) is not None]
+    if output is Format.JSON:
+        print_json({**row, "quality": sides})
+        return
+    if output is Format.TABLE:
+        print_row(row, (*COLUMNS, "engine", "audio"), output)
+        typer.echo()
+    if output is Format.CSV or sides:
+        print_rows([{name: each.get(name) for name in QUALITY_COLUMNS} for each in sides], QUALITY_COLUMNS, output)
+
+
+_SIDES: Final = (("caller", "a"), ("callee", "b"))
+
+
+async def _show(settings: Settings, call_id: str) -> tuple[Message, Message]:
+    client = await _connect(settings)
+    answers = await client.request_all("calls", call_id=call_id)
+    calls = [call for answer in answers for call in answer["calls"] if call["call_id"] == call_id]
+    if not calls:
+        raise NotFound(f"no call {call_id} is in progress")
+    return calls[0], (await client.quality([call_id])).get(call_id, {})
 
 
 TRACE_COLUMNS: Final = ("seconds", "leg", "direction", "peer", "message")

@@ -23,6 +23,7 @@ from b2bua.cli.output import Format, FormatOption, print_json, print_row, print_
 from b2bua.policy.store import SnapshotStore
 from cdr import rerate
 from cdr.errors import RecordError
+from cdr.media import COLUMNS as MEDIA_COLUMNS
 from conf.database import connect_pool
 from conf.settings import Settings
 
@@ -84,6 +85,7 @@ ATTEMPT_COLUMNS: Final = (
     "codecs_offered",
     "codec_used",
     "media_mode",
+    *MEDIA_COLUMNS,
     "gross",
     "currency",
 )

@@ -7,6 +7,7 @@ from b2bua.cli.checks import Finding, Scene, State
 from media.client import MediaClient
 from media.engine_address import OWN, engine_addresses, own_socket
 from media.errors import MediaError
+from media.report import read_figures
 
 PROC: Final = Path("/proc/sys/net")
 
@@ -15,18 +16,18 @@ MOST_TRACKED: Final = 0.8
 
 
 async def check_media(scene: Scene) -> list[Finding]:
-    """Each media engine answers; ours says which way media take. No call depends on one yet, so none is a fault."""
+    """Each media engine answers; ours says which way media take. One that is silent carries no call."""
     findings = []
     client = MediaClient(engine_addresses(scene.settings), is_logging=False)
     try:
         for name in client.engines_up:
             if name == OWN and not own_socket(scene.settings).exists():
-                findings.append(Finding("media", State.WARNING, "our own media engine does not run"))
+                findings.append(Finding("media", State.FAULT, "our own media engine does not run"))
                 continue
             try:
                 figures = await client.wait(client.statistics, name)
             except MediaError as error:
-                findings.append(Finding("media", State.WARNING, f"{error}"))
+                findings.append(Finding("media", State.FAULT, f"{error}"))
                 continue
             findings.append(Finding("media", State.OK, f"{name} answers{_describe(figures)}"))
             if name == OWN and figures.get("path") == "kernel":
@@ -37,12 +38,16 @@ async def check_media(scene: Scene) -> list[Finding]:
 
 
 def _describe(figures: dict[str, Any]) -> str:
-    if "path" not in figures:
-        return ""
-    text = f": {figures.get('calls')} calls, {figures.get('kernel streams')} streams in the kernel"
-    if decrypted := figures.get("decrypted streams"):
-        text += f", {decrypted} of SRTP in user space"
-    return text if figures["path"] == "kernel" else f": {figures.get('calls')} calls in {figures['path']}"
+    known = read_figures(figures)
+    sessions, rate, path = known["sessions"], known["packets_per_second"], known["path"]
+    text = "" if sessions is None else f": {sessions} calls"
+    if path == "kernel":
+        text += f", {known['kernel_streams']} streams in the kernel"
+        if decrypted := figures.get("decrypted streams"):
+            text += f", {decrypted} of SRTP in user space"
+    elif path is not None:
+        text += f" in {path}"
+    return text if rate is None else f"{text}, {rate} packets/s"
 
 
 def judge_kernel(proc: Path) -> list[Finding]:

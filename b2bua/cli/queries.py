@@ -387,7 +387,9 @@ async def cdr_attempts(connection: Connection, call_id: UUID) -> list[Row]:
             cdr.a_call_id, cdr.b_call_id, cdr.source_received, cdr.source_sent, cdr.destination_received,
             cdr.destination_sent, cdr.a_address, cdr.a_transport, cdr.a_user_agent, cdr.b_address, cdr.b_transport,
             cdr.b_user_agent, cdr.sip_code, cdr.q850_cause, cdr.code, cdr.object, cdr.ended_by, cdr.reason,
-            cdr.codecs_offered, cdr.codec_used, cdr.media_mode, cdr.gross, cdr.currency
+            cdr.codecs_offered, cdr.codec_used, cdr.media_mode, cdr.gross, cdr.currency,
+            cdr.a_packets, cdr.a_lost, cdr.a_jitter_ms, cdr.a_mos, cdr.a_round_trip_ms,
+            cdr.b_packets, cdr.b_lost, cdr.b_jitter_ms, cdr.b_mos, cdr.b_round_trip_ms, cdr.audio
         FROM cdr
         LEFT JOIN account ON account.id = cdr.account_id
         LEFT JOIN carrier ON carrier.id = cdr.carrier_id

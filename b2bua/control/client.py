@@ -65,6 +65,18 @@ class ControlClient:
         calls.sort(key=lambda call: (call["received_at"], call["call_id"]))
         return sum(answer["total"] for answer in answers), calls[:limit]
 
+    async def quality(self, call_ids: list[str]) -> dict[str, Message]:
+        """What media engines measure of calls now, by call id; without those that no engine carries or tells of."""
+        answers = await self.request_all("quality", call_ids=call_ids) if call_ids else []
+        return {name: quality for answer in answers for name, quality in answer.get("calls", {}).items()}
+
+    async def engines(self) -> list[tuple[str, list[Message]]]:
+        """Media engines as each worker sees them, with the worker's name."""
+        workers = self.workers()
+        answers = await asyncio.gather(*(self.request(worker, "engines") for worker in workers), return_exceptions=True)
+        found = zip(workers, answers, strict=True)
+        return [(worker, answer.get("engines", [])) for worker, answer in found if isinstance(answer, dict)]
+
     async def hang_up(self, *, call_id: str | None = None, account_id: int | None = None) -> int:
         """End one call, or all calls of an account and those below it; return how many were ended."""
         answers = await self.request_all("hangup", call_id=call_id, account_id=account_id)

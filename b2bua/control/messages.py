@@ -6,7 +6,7 @@ One request is one JSON object on one line, `{"verb": …, …arguments}`; its a
 Verbs of a SIP worker:
 
     ping                                        -> worker, instance, started_at, revision, calls, draining
-    calls     account_ids?, limit?              -> total, calls: [live call, …]  (oldest first)
+    calls     account_ids?, call_id?, limit?    -> total, calls: [live call, …]  (oldest first)
     hangup    call_id                           -> ended: 0 or 1
     hangup    account_id                        -> ended: how many
     trace     name                              -> trace: {call_id, received_at, messages} or null
@@ -22,11 +22,21 @@ Verbs of a SIP worker:
     gateways                                    -> down: {gateway id: seconds for which it has been down},
                                                    servers: {name of a gateway that has a host name: [where it is]},
                                                    sessions: {gateway id: how many this worker has taken}
+    quality   call_ids                          -> calls: {call id: quality} of those that an engine carries now
+    engines                                     -> engines: [media engine, …]
     explain   source, destination, …            -> worker, draining, revision, at, steps, candidates, decision, …
 
 A live call is an object with: call_id (UUID), worker, account (code), account_id, account_chain ([ids], the account
 first), device, source, destination (as received), carrier, gateway (name), attempt, state (`trying`, `ringing`,
 `answered`), received_at and answered_at (seconds since 1970, UTC; answered_at may be null).
+
+A quality is an object with: engine (name), audio (`one-way`, `silent`, or empty), and of what the caller's side (`a`)
+and the callee's (`b`) sent: packets, lost, jitter_ms, round_trip_ms, mos (1 to 4.5), in_kernel. What nobody measured is
+null, never 0. Engines are asked when somebody asks, of at most 100 calls at a time.
+
+A media engine is an object with: name, up, reason (why it is not), and while it answers sessions, ports,
+kernel_streams, plays (prompts and tones), packets_per_second, path (`kernel`, or why user space is used); null: it does
+not say.
 
 `explain` asks what would become of a call, and changes nothing. `source` and `destination` are the numbers as an
 INVITE would have them; `account` (code), `address` (IP) and `user` (a SIP user that has proved its secret) say whose it
@@ -84,6 +94,9 @@ CALLS_LIMIT: Final = 1000
 
 REGISTRATIONS_LIMIT: Final = 1000
 """Most registrations in one answer."""
+
+QUALITY_LIMIT: Final = 100
+"""Most calls whose quality is told at a time."""
 
 BANS_LIMIT: Final = 1000
 """Most bans in one answer."""

@@ -13,9 +13,10 @@ Version history (the number of the newest file):
    10  time zones, second factors and sessions of logins
    11  what records come to by day, indexes for searches
    12  encryption of media, and how digits come
+   13  round trips of anchored calls, and whether both sides were heard
 """
 
-SCHEMA_VERSION = 12
+SCHEMA_VERSION = 13
 """Newest migration in this package; a service refuses a database that is older."""
 
 SCHEMA_COMPAT_VERSION = 1

@@ -374,3 +374,25 @@ class TestMessages:
             assert 'id="messages"' not in (await panel.get(f"/call-records/{call_id}/1")).text
 
         play(scenario)
+
+
+def test_quality_is_shown_for_each_direction_and_what_nobody_measured_is_empty(play: Play) -> None:
+    async def scenario(panel: Panel) -> None:
+        call_id, *_ = await one_call(panel)
+        await panel.data.connection.execute(
+            "UPDATE cdr SET media_mode = 'anchored', a_packets = 3000, a_lost = 7, a_jitter_ms = 1.23, a_mos = 3.1,"
+            " a_round_trip_ms = 40.12, b_packets = 0, audio = 'one-way' WHERE call_id = $1",
+            call_id,
+        )
+        await panel.signed_in()
+        text = " ".join(re.sub(r"<[^>]+>", " ", (await panel.get(f"/call-records/{call_id}/1")).text).split())
+        assert "Quality of the audio One-way audio" in text
+        assert "From the caller 3.1 Poor 3,000 7 1.2 ms 40.1 ms" in text
+        assert "To the caller – Not measured 0 – – –" in text
+        answer = await panel.get("/call-records/export?format=csv")
+        (row,) = csv.DictReader(io.StringIO(answer.text.lstrip("\ufeff")))
+        assert [row[name] for name in ("MOS from caller", "Packets to caller", "MOS to caller", "Audio")] == [
+            *("3.1", "0", "", "one-way")
+        ]
+
+    play(scenario)

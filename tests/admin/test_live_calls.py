@@ -1,6 +1,7 @@
 """Live calls: the list, its stream and hanging up."""
 
 import asyncio
+import re
 
 from admin.keys import READERS
 from tests.admin.conftest import Play
@@ -133,5 +134,26 @@ def test_stream_is_refused_when_a_user_has_too_many(play: Play) -> None:
         assert (await panel.get("/live-calls/stream")).status == 429
         assert (await panel.get("/overview/stream")).status == 429
         panel.app[READERS]._open.clear()
+
+    play(scenario)
+
+
+def test_audio_of_calls_is_shown_as_engines_tell_it_now(play: Play) -> None:
+    async def scenario(panel: Panel) -> None:
+        await two_calls(panel)
+        third = FIRST[:-1] + "3"
+        panel.worker.add_call(third, [1], state="ringing")
+        good = {"packets": 50, "lost": 0, "jitter_ms": 1.0, "round_trip_ms": None, "mos": 4.41, "in_kernel": True}
+        panel.worker.quality = {
+            FIRST: {"engine": "own", "audio": "", "a": good, "b": {**good, "mos": 3.24}},
+            SECOND: {"engine": "own", "audio": "one-way", "a": good, "b": {**good, "packets": 0, "mos": None}},
+        }
+        await panel.signed_in()
+        text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", (await panel.get("/live-calls")).text))
+        assert "3.2 Poor" in text  # the worse direction
+        assert "One-way audio" in text
+        assert "4.4" not in text
+        asked = [request["call_ids"] for request in panel.worker.requests if request["verb"] == "quality"]
+        assert asked == [[FIRST, SECOND]]  # of those that talk, and once
 
     play(scenario)

@@ -85,3 +85,27 @@ class TestSettings:
             assert "postgresql://" in text
 
         play(scenario, lock_after=3)
+
+    def test_media_engines_are_shown_and_a_silent_one_is_a_fault(self, play: Play) -> None:
+        async def scenario(panel: Panel) -> None:
+            await panel.data.beat()
+            names = ("own", "udp://192.0.2.1:2223")
+            panel.worker.facts = {"engines": dict.fromkeys(names, True)}
+            up = {"up": True, "reason": "", "sessions": 3, "ports": 12, "kernel_streams": 2, "plays": 1}
+            up |= {"packets_per_second": 150, "path": "kernel"}
+            silent = {"name": names[1], "up": False, "reason": "it does not answer"}
+            panel.worker.engines = [{"name": "own", **up}, {**up, "name": names[1], "ports": None, "path": None}]
+            await panel.signed_in()
+            text = words((await panel.get("/health")).text)
+            assert "Media engines 2 of 2 answer Up" in text
+            assert "Media engine own Up Sessions 3 Packets a second 150 In the kernel 2 Ports in use 12" in text
+            assert "Ports in use –" in text
+            panel.app[PICTURES].__init__()  # type: ignore[misc]
+            panel.worker.facts["engines"][names[1]] = False
+            panel.worker.engines[1] = silent
+            text = words((await panel.get("/health")).text)
+            assert f"Media engines {names[1]} does not answer Down" in text
+            assert f"Media engine {names[1]} Silent Calls go to the others" in text
+            assert "Not all up" in text
+
+        play(scenario)

@@ -18,6 +18,9 @@ class Worker:
         self.calls: list[dict[str, Any]] = []
         self.registrations: list[tuple[list[int], dict[str, Any]]] = []
         """With the chain of the account."""
+        self.quality: dict[str, dict[str, Any]] = {}
+        """Of calls that an engine carries."""
+        self.engines: list[dict[str, Any]] = []
         self.bans: list[dict[str, Any]] = []
         """The latest first."""
         self.gateways: dict[str, Any] = {"down": {}, "servers": {}, "sessions": {}}
@@ -104,6 +107,10 @@ class Worker:
             "ping": {**ping, "revision": 1, **self.facts},
             "metrics": {"samples": self.samples},
             "gateways": self.gateways,
+            "quality": {
+                "calls": {each: self.quality[each] for each in request.get("call_ids", ()) if each in self.quality}
+            },
+            "engines": {"engines": self.engines},
             "carrier_registrations": {"worker": self.name, "registrations": self.carrier_registrations},
             "explain": {"ok": "error" not in self.explanation, **self.explanation},
         }

@@ -1,6 +1,6 @@
 """The figures of a call as engines tell them."""
 
-from media.report import CallReport
+from media.report import CallReport, read_figures
 
 OWN = {
     "tags": {
@@ -53,3 +53,25 @@ def test_malformed_answer_gives_what_it_can() -> None:
         "b",
     }
     assert CallReport.from_message({}).sides == {}
+
+
+def test_verdict_is_the_engines_own_or_what_never_came() -> None:
+    told = CallReport.from_message({**OWN, "audio": "", "audio seen": ""})
+    assert (told.audio, told.verdict(60, 10)) == ("", "")
+    assert CallReport.from_message({**OWN, "audio seen": "silent"}).verdict(1, 10) == "silent"
+    assert CallReport.from_message({**OWN, "audio seen": "odd"}).verdict(60, 10) == ""
+    # An engine that says nothing of it: the whole call counts, if it was long enough to tell.
+    report = CallReport.from_message(OWN)
+    assert (report.verdict(60, 10), report.verdict(5, 10)) == ("one-way", "")
+    both = CallReport.from_message({"tags": {"a": OWN["tags"]["b"], "b": OWN["tags"]["b"]}})
+    assert both.verdict(60, 10) == "silent"
+
+
+def test_figures_of_an_engine_have_one_name_whoever_tells_them() -> None:
+    own = read_figures({"calls": 2, "ports": 8, "kernel streams": 1, "packets per second": 99, "path": "kernel"})
+    assert own == {
+        **{"sessions": 2, "ports": 8, "kernel_streams": 1, "plays": None, "packets_per_second": 99, "path": "kernel"}
+    }
+    theirs = read_figures({"currentstatistics": {"sessionstotal": 5, "packetrate": 250}})
+    assert (theirs["sessions"], theirs["packets_per_second"], theirs["ports"], theirs["path"]) == (5, 250, None, None)
+    assert set(read_figures({"calls": "x", "path": 3}).values()) == {None}

@@ -183,3 +183,25 @@ class TestTrace:
             in cli("call", "trace", "x@h", "--since", "2026-01-31T08:00", status=1).stderr
         )
         cli("call", "trace", "x@h", "--since", "soon", status=2)
+
+
+class TestShow:
+    def test_call_is_shown_with_what_is_measured_of_either_side(self, cli: CommandLine, worker: Worker) -> None:
+        call = live_call()
+        figures = {"packets": 900, "lost": 2, "jitter_ms": 1.5, "round_trip_ms": None, "mos": 4.2, "in_kernel": True}
+        quality = {"engine": "own", "audio": "one-way", "a": figures, "b": None}
+        worker.answers["calls"] = {"total": 1, "calls": [call]}
+        worker.answers["quality"] = {"calls": {call["call_id"]: quality}}
+        shown = cli.json("call", "show", call["call_id"])
+        assert (shown["engine"], shown["audio"], shown["gateway"]) == ("own", "one-way", "demo-a")
+        assert shown["quality"] == [{"side": "caller", **figures, "jitter_ms": "1.5", "mos": "4.2"}]
+        assert "one-way" in cli("call", "show", call["call_id"]).stdout
+        (row,) = csv.DictReader(io.StringIO(cli("call", "show", call["call_id"], "--format", "csv").stdout))
+        assert (row["mos"], row["round_trip_ms"]) == ("4.2", "")
+
+    def test_call_without_an_engine_has_no_figures(self, cli: CommandLine, worker: Worker) -> None:
+        call = live_call()
+        worker.answers["calls"] = {"total": 1, "calls": [call]}
+        worker.answers["quality"] = {"calls": {}}
+        assert cli.json("call", "show", call["call_id"])["quality"] == []
+        assert "is in progress" in cli("call", "show", "0193a5b0-7c1e-7000-8000-00000000000f", status=1).stderr

@@ -38,18 +38,18 @@ def examine(directory: Path, *, is_running: bool, engines: tuple[str, ...] = ("o
 
 def test_engine_that_answers_says_which_way_media_take(tmp_path: Path) -> None:
     assert examine(tmp_path, is_running=True) == [
-        Finding("media", State.OK, "own answers: 0 calls in user space: switched off")
+        Finding("media", State.OK, "own answers: 0 calls in user space: switched off, 0 packets/s")
     ]
 
 
 def test_own_engine_that_does_not_run_is_told(tmp_path: Path) -> None:
-    assert examine(tmp_path, is_running=False) == [Finding("media", State.WARNING, "our own media engine does not run")]
+    assert examine(tmp_path, is_running=False) == [Finding("media", State.FAULT, "our own media engine does not run")]
 
 
 def test_engine_that_does_not_answer_is_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     name = f"udp://127.0.0.1:{free_port()}"
     assert examine(tmp_path, is_running=False, engines=(name,)) == [
-        Finding("media", State.WARNING, f"media engine {name} does not answer")
+        Finding("media", State.FAULT, f"media engine {name} does not answer")
     ]
     # What is written besides would be in the way of --format json.
     assert capfd.readouterr().out == ""
