@@ -219,6 +219,23 @@ class MediaSettings:
     video: bool = setting(True, "Pass video; else it is refused in the description")
     t38: bool = setting(True, "Pass T.38 fax; else it is refused in the description")
     max_calls: int = setting(5000, "Most calls of our engine")
+    prompts: str = setting(
+        "", "Directory of WAV files (8 or 16 kHz, mono, 16 bits) that can be played; empty: tones only"
+    )
+    max_plays: int = setting(200, "Most prompts and tones that our engine plays at once")
+    ringback: str = setting(
+        "off",
+        "Tone that a caller whose call goes through an engine hears while it rings without sound: "
+        "of North America, the United Kingdom, Europe",
+        choices=("off", "us", "uk", "eu"),
+    )
+    announcements: tuple[str, ...] = setting(
+        (), "What callers hear before a refusal, as CODE=prompt: NO_FUNDS=no-funds, NO_ROUTE=sit"
+    )
+    announcement_time: float = setting(10.0, "A refusal waits for its announcement no longer than this", unit="s")
+    max_announcements: int = setting(
+        50, "Most announcements at once of a worker; further refusals are given without one"
+    )
 
 
 @dataclass(frozen=True, slots=True)

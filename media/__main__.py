@@ -66,7 +66,10 @@ async def _run(settings: Settings) -> None:
     gc.set_threshold(50_000, 20, 100)
     log.info("media engine is ready", calls=len(engine.calls))
     announce_ready()
+    # Besides the packets of calls that are up: converting takes a second.
+    prompts = loop.run_in_executor(None, engine.playing.library.load)
     await stopping.wait()
+    prompts.cancel()
     timer.stop()
     server.close()
     engine.close()

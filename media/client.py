@@ -212,6 +212,22 @@ class MediaClient:
         """Let a side press a digit."""
         self._send_to_call(call_id, ng.play_dtmf(call_id, from_tag, digit, duration_ms), done)
 
+    def play(self, call_id: str, tag: str, file: str, times: int, done: Done[float | None]) -> None:
+        """Play something to a side; `done` gets how long it lasts, in seconds, None: until it is stopped."""
+
+        def heard(result: ng.Message | MediaError) -> None:
+            if isinstance(result, MediaError):
+                done(result)
+                return
+            duration = result.get("duration")
+            done(duration / 1000 if isinstance(duration, int) else None)
+
+        self._send_to_call(call_id, ng.play_media(call_id, tag, file, times), heard)
+
+    def stop_playing(self, call_id: str, tag: str) -> None:
+        """Play nothing to a side any more."""
+        self._send_to_call(call_id, ng.stop_media(call_id, tag), lambda _: None)
+
     def statistics(self, name: str, done: Done[ng.Message]) -> None:
         """Ask an engine, by its name, how it is."""
 

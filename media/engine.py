@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import structlog
@@ -25,7 +26,9 @@ from media.listening import listen
 from media.meter import PacketMeter
 from media.ng import Message, Options, Source
 from media.offer_answer import Place, Policy, read_answer, read_offer, write
+from media.play_commands import PlayCommands
 from media.ports import PortPool
+from media.prompt import PromptLibrary
 from media.restart import SessionFile, restore_all, save
 from media.sdes import choose
 from media.session import Call, Leg, Offer, Stream
@@ -111,6 +114,10 @@ class Engine:
         self._notices = itertools.count(time.time_ns())
         self._counted_at = self._looked_at = 0.0
         self._meter = PacketMeter()
+        directory = Path(settings.prompts) if settings.prompts else None
+        self.playing = PlayCommands(
+            PromptLibrary(directory), settings.max_plays, self._find, self._take_back, self._play_ended
+        )
         self._commands: Mapping[str, Callable[[Message], Message]] = {
             "ping": lambda _: {"result": "pong"},
             "offer": self._offer,
@@ -123,6 +130,7 @@ class Engine:
             "block DTMF": lambda message: self._block_events(message, blocked=True),
             "play DTMF": self._play,
             "unblock DTMF": lambda message: self._block_events(message, blocked=False),
+            **self.playing.commands,
         }
 
     # Requests
@@ -247,6 +255,7 @@ class Engine:
                     stream.is_decrypted for call in self.calls.values() for stream in call.streams
                 ),
                 "packets per second": self._meter.rate,
+                "plays": self.playing.player.count,
                 "path": self._kernel.state if self._kernel is not None else "user space: switched off",
             },
         }
@@ -352,6 +361,7 @@ class Engine:
                 continue
             if stream.protocol:
                 stream.wire()
+                self.playing.player.mute(stream)
             listen(call, stream, self._digit_heard)
             for leg in stream.legs:
                 if leg is not None:
@@ -360,6 +370,10 @@ class Engine:
                         leg.keys.cipher.noted = partial(self._save, call)
                     leg.start()
             self._hand_over(call, stream)
+
+    def _play_ended(self, call: Call, stream: Stream) -> None:
+        stream.wire()
+        self._hand_over(call, stream)
 
     def _when_locked(self, call: Call, stream: Stream) -> Callable[[], None]:
         def locked() -> None:
@@ -372,6 +386,7 @@ class Engine:
     def _close(self, call: Call) -> None:
         """Give back everything that a call has."""
         self._meter.forget(call)
+        self.playing.player.forget(call)
         self.calls.pop(call.call_id, None)
         for stream in call.streams:
             self._take_back(stream)
@@ -413,6 +428,7 @@ class Engine:
 
     def close(self) -> None:
         """Stop. Calls that are still up are left to the engine that comes next, and the kernel goes on with them."""
+        self.playing.player.close()
         if self.calls:
             log.info("calls are left to the next engine", calls=len(self.calls))
             for call in self.calls.values():
@@ -445,6 +461,8 @@ class Engine:
         if first is None or second is None or any(call.holds) or first.rtp.out is None or stream.is_decrypted:
             return
         if first.rtp.blocked is not None or second.rtp.blocked is not None or is_tapped(stream):
+            return
+        if self.playing.player.is_playing(stream):
             return
         flow = _flow_of(first, second)
         if flow is None or not all(self._is_outside(end[0]) for end in (flow.first, flow.second)):

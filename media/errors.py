@@ -5,6 +5,8 @@ MediaError
   EngineRefused         an engine answered with an error
   NoEngine              no engine answered in time, or none is there
   OutOfPorts            the engine has no port left
+  OutOfPlays            the engine plays as much as it may
+  InvalidPrompt         there is no such prompt, or it cannot be used
   UnknownCall           the engine knows no such call
 """
 
@@ -41,6 +43,14 @@ class NoEngine(MediaError):
 
 class OutOfPorts(MediaError):
     """The engine has no port left, or as many calls as it may have; another one may do."""
+
+
+class OutOfPlays(MediaError):
+    """The engine plays as many prompts and tones as it may."""
+
+
+class InvalidPrompt(MediaError):
+    """There is no such prompt, it is of the wrong kind, or the call has no codec that it could be played in."""
 
 
 class UnknownCall(MediaError):

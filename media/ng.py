@@ -12,7 +12,9 @@ The cookie matches answers to requests and marks repeated requests. A request na
     block DTMF, unblock DTMF   call-id, from-tag          telephone-events of that side do not pass
     play DTMF                  call-id, from-tag, code, duration, volume
                                                           a digit (RFC 4733) as if that side had pressed it
-    statistics                                            -> statistics: {calls, ports, kernel streams, path}
+    statistics                                            -> statistics: {calls, ports, kernel streams, path, …}
+    play media    call-id, from-tag, file or blob, repeat-times   -> duration, see `media/play_commands.py`
+    stop media    call-id, from-tag
 
 and, of our own engine alone, which rtpengine answers with an error:
 
@@ -322,6 +324,16 @@ def timeouts() -> Message:
 def statistics() -> Message:
     """Ask for the figures of an engine; ours has calls, ports, `kernel streams`, and its `path` with the reason."""
     return {"command": "statistics"}
+
+
+def play_media(call_id: str, from_tag: str, file: str, times: int = 1) -> Message:
+    """Play something to a side, so many times; 0: until it is stopped."""
+    return {"command": "play media", "call-id": call_id, "from-tag": from_tag, "file": file, "repeat-times": times}
+
+
+def stop_media(call_id: str, from_tag: str) -> Message:
+    """Play nothing to a side any more."""
+    return {"command": "stop media", "call-id": call_id, "from-tag": from_tag}
 
 
 def block_dtmf(call_id: str, from_tag: str, *, blocked: bool) -> Message:

@@ -108,7 +108,7 @@ class Leg:
 class Stream:
     """One medium of a call."""
 
-    __slots__ = ("codecs", "flow", "is_refused", "is_rtp", "is_secure", "kind", "legs", "protocol", "rates")
+    __slots__ = ("agreed", "codecs", "flow", "is_refused", "is_rtp", "is_secure", "kind", "legs", "protocol", "rates")
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -122,6 +122,8 @@ class Stream:
         """Encoding name by payload type."""
         self.rates: dict[int, int | None] = {}
         """Clock rate by payload type, None where timestamps tell no time."""
+        self.agreed: list[int] = []
+        """Payload types of the newest description, in its order."""
         self.flow: Flow | None = None
         """What the kernel passes on now; None: nothing."""
 
@@ -132,6 +134,7 @@ class Stream:
         if not medium.is_rtp:
             return
         named = find_encodings(medium.lines)
+        self.agreed = [int(payload) for payload in medium.formats.split() if payload.isdigit() and len(payload) < 4]
         for payload in medium.formats.split():
             encoding = (named.get(payload) or STATIC_ENCODINGS.get(payload, b"")).decode("latin-1")
             if payload.isdigit() and len(payload) < 4 and encoding:
