@@ -8,7 +8,7 @@ from media.g711 import CODECS
 from media.sdp import STATIC_ENCODINGS, find_encodings
 
 DISCARD: Final = 9
-"""Port that nobody listens on (RFC 863): what the caller says is not wanted."""
+"""Port that nobody listens on: what the caller says is not wanted."""
 
 _PLAIN: Final = (b"RTP/AVP", b"RTP/AVPF")
 

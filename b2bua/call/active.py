@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from b2bua.call import digits
 from b2bua.call import effects as do
 from b2bua.call.anchor import NO_MEDIA, Anchor, code_of, status_of
+from b2bua.call.announcement import Announcement
 from b2bua.call.branches import Branches, Failure
 from b2bua.call.callee_leg import CalleeLeg
 from b2bua.call.caller_leg import CallerLeg
@@ -35,6 +36,7 @@ from b2bua.call.leg import ALLOW, NOBODY, Leg
 from b2bua.call.parties import Parties
 from b2bua.call.places import Places
 from b2bua.call.recording import Recording
+from b2bua.call.ringback import Ringback
 from b2bua.call.session_keeper import SessionKeeper
 from b2bua.call.taken import Taken
 from b2bua.call.transfers import Transfers
@@ -69,6 +71,7 @@ class ActiveCall(TimerOwner):
     """
 
     __slots__ = (
+        "_announcement",
         "_branches",
         "_custody",
         "_driver",
@@ -76,6 +79,7 @@ class ActiveCall(TimerOwner):
         "_places",
         "_privacy",
         "_recording",
+        "_ringback",
         "_sessions",
         "_taken",
         "_targets",
@@ -119,6 +123,9 @@ class ActiveCall(TimerOwner):
         self._sessions = SessionKeeper(self, driver.session_timer)
         self.transfers = Transfers(driver)
         self._custody = Custody(driver)
+        self._ringback: Ringback | None = None
+        self._announcement: Announcement | None = None
+        """What the caller hears before its refusal, once the call is over."""
         self.early_keys: list[tuple[str, str]] = []
         """Of dialogs in which requests may come before the answer."""
         self._targets: list[str] = []
@@ -206,6 +213,9 @@ class ActiveCall(TimerOwner):
         self, anchor: Anchor, leg: CalleeLeg, body: bytes, done: Callable[[bytes | MediaError], None]
     ) -> None:
         """Lead a callee's description through the engine: an answer, or the offer where the INVITE has none."""
+        if self._ringback is not None and self._ringback.stop():
+            self._begin_early_dialog()
+        self._ringback = None
         if self.offer:
             anchor.answer(self.parties.caller, leg, body, done)
         else:
@@ -625,7 +635,11 @@ class ActiveCall(TimerOwner):
             self.parties.callee.send_ack(effect.body)
 
     def _send_provisional(self, effect: do.SendProvisional) -> None:
-        self.parties.caller.send_provisional(effect.status, effect.body)
+        if self._driver.ringback and self.anchor is not None and self.offer and not effect.body and not self._ringback:
+            self._ringback = Ringback(self._driver, self.anchor, self.parties, effect.status)
+            self._ringback.begin(filter_codecs(self.offer, self.attempt.codecs) or b"")
+        else:
+            self.parties.caller.send_provisional(effect.status, effect.body)
 
     def _send_answer(self, effect: do.SendAnswer) -> None:
         request = self.parties.caller.request
@@ -636,7 +650,11 @@ class ActiveCall(TimerOwner):
     def _send_failure(self, effect: do.SendFailure) -> None:
         disposition = effect.disposition
         extra = {"retry-after": str(disposition.retry_after)} if disposition.retry_after is not None else {}
-        self.parties.caller.send_failure(disposition.status, disposition.cause, disposition.code, extra)
+        caller = self.parties.caller
+        if self.record.account_id is not None:
+            self._announcement = self._driver.announcements.prepare(self.call_id, caller, disposition, extra)
+        if self._announcement is None:
+            caller.send_failure(disposition.status, disposition.cause, disposition.code, extra)
 
     def _send_bye(self, effect: do.SendBye) -> None:
         leg = self.parties.on(effect.side)
@@ -699,6 +717,8 @@ class ActiveCall(TimerOwner):
         for leg in (*self.parties.legs, *self._branches.legs):
             leg.user = NOBODY
         self._custody.end()
+        if self._announcement is not None:
+            self._announcement.begin()
 
     def _end_anchor(self, anchor: Anchor) -> None:
         legs = self.parties.on(Side.CALLER), self.parties.on(Side.CALLEE)

@@ -37,6 +37,9 @@ Done = Callable[[bytes | MediaError], None]
 Pressed = Callable[[MediaError | None], None]
 """Told whether a digit could be pressed."""
 
+Played = Callable[[float | MediaError | None], None]
+"""Takes how long a prompt lasts, in seconds, None: until it is stopped; or why it is not played."""
+
 Reported = Callable[[CallReport], None]
 """Takes the last figures of a call."""
 
@@ -57,6 +60,11 @@ def is_hidden(address: str, source: str) -> bool:
     if seen.is_loopback or named == seen:
         return False
     return any(named in network for network in _HIDDEN)
+
+
+def address_towards(endpoint: Endpoint, flow: Flow) -> str:
+    """Our address as a peer should see it; empty: signalling shows a name."""
+    return _address(endpoint.sent_by(flow).rpartition(":")[0].strip("[]"))
 
 
 def figures_of(report: CallReport, tag: str) -> Figures | None:
@@ -179,6 +187,30 @@ class Anchor:
         """Whether an engine may know the call."""
         return self._is_begun
 
+    # Prompts and tones
+
+    def play(self, leg: Leg, name: str, times: int, done: Played) -> None:
+        """Play a prompt to a leg; `done` is told how long it lasts, unless the call ends before."""
+        is_nested, self._is_calling = self._is_calling, True
+        try:
+            self._client.play(self.name, self.tag_of(leg), name, times, partial(self._played, done))
+        finally:
+            self._is_calling = is_nested
+
+    def _played(self, done: Played, result: float | MediaError | None) -> None:
+        if self._is_over:
+            return
+        if isinstance(result, MediaError):
+            log.warning("media engine does not play", call_id=self.name, error=str(result))
+        done(result)
+        if not self._is_calling:
+            self._endpoint.end_of_turn()
+
+    def stop_playing(self, leg: Leg) -> None:
+        """Play nothing to a leg any more."""
+        if not self._is_over:
+            self._client.stop_playing(self.name, self.tag_of(leg))
+
     def _put(self, job: _Job) -> None:
         if self._is_over:
             return
@@ -262,8 +294,7 @@ class Anchor:
         self._client.play_dtmf(self.name, self.tag_of(leg), digit, duration_ms, pressed)
 
     def _address_towards(self, flow: Flow) -> str:
-        """Our address as a peer should see it; empty: signalling shows a name."""
-        return _address(self._endpoint.sent_by(flow).rpartition(":")[0].strip("[]"))
+        return address_towards(self._endpoint, flow)
 
     # The end
 

@@ -14,7 +14,8 @@ import structlog
 from b2bua.ban.scanners import is_scanner
 from b2bua.ban.service import BanService
 from b2bua.call.active import ActiveCall
-from b2bua.call.anchor import Anchor, figures_of, is_hidden
+from b2bua.call.anchor import Anchor, address_towards, figures_of, is_hidden
+from b2bua.call.announcement import Announcement, Announcements
 from b2bua.call.authentication import Authenticator
 from b2bua.call.callee_leg import CalleeLeg
 from b2bua.call.caller_leg import CallerLeg
@@ -142,6 +143,9 @@ class CallDriver(EndpointUser):
         self.media: MediaClient | None = None
         """The way to media engines; None: there are none."""
         self._media = settings.media
+        self.announcements = Announcements(self, settings.media)
+        self.ringback = "" if settings.media.ringback == "off" else settings.media.ringback
+        """Whose tone callers hear while it rings without sound; empty: none."""
         self.counts: Counter[str] = Counter()
         """Attempts by the code of their record, and calls received, since the start."""
 
@@ -247,7 +251,7 @@ class CallDriver(EndpointUser):
 
     def _cancel_received(self, event: CancelReceived) -> None:
         call = event.transaction.user
-        if isinstance(call, ActiveCall | Exchange):
+        if isinstance(call, ActiveCall | Exchange | Announcement):
             call.cancelled()
 
     # Requests
@@ -597,6 +601,10 @@ class CallDriver(EndpointUser):
         """Whether media that would not find its way goes through an engine."""
         return self.media is not None and self._media.anchor_nat
 
+    def address_towards(self, flow: Flow) -> str:
+        """Our address as a peer should see it; where signalling shows a name, one that leads nowhere."""
+        return address_towards(self.endpoint, flow) or ("::1" if ":" in flow.host else "127.0.0.1")
+
     def new_anchor(self, name: str) -> Anchor | None:
         """Let media of a call go through an engine; None: there is none.
 
@@ -684,6 +692,7 @@ class CallDriver(EndpointUser):
 
     def leave_dialogs(self) -> None:
         """Say at once what lingering legs have to say; the caller ends the turn."""
+        self.announcements.end_all()
         for leg in list(self._legs.values()):
             if isinstance(leg, CallerLeg):
                 leg.leave()

@@ -1,4 +1,4 @@
-"""The verbs `quality` and `engines` of a worker, which asks the media engines while somebody looks.
+"""The verbs `quality`, `engines`, `play` and `stop_playing` of a worker, about the engines of its calls.
 
 Nobody asks, nothing is asked. What was heard of a call serves whoever asks within the next moment, and of calls at most
 as many are asked for at a time as a page shows.
@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Final
 
 from b2bua.call.active import ActiveCall
+from b2bua.call.anchor import Anchor
 from b2bua.call.driver import CallDriver
 from b2bua.call.events import Side
-from b2bua.control.messages import QUALITY_LIMIT, Message
+from b2bua.control.messages import QUALITY_LIMIT, ControlError, Message
 from b2bua.control.server import Verb
 from media.client import MediaClient
 from media.errors import MediaError
@@ -38,7 +39,12 @@ class MediaVerbs:
 
     def verbs(self) -> dict[str, Verb]:
         """The verbs by their names."""
-        return {"quality": self._quality, "engines": self._engines}
+        return {
+            "quality": self._quality,
+            "engines": self._engines,
+            "play": self._play,
+            "stop_playing": self._stop_playing,
+        }
 
     # Calls
 
@@ -63,6 +69,39 @@ class MediaVerbs:
         except (MediaError, TimeoutError):
             return  # not measured now, which is not 0
         self._heard[call.call_id] = time.monotonic(), _describe(report, tags, media.engine_of(anchor.name))
+
+    # Prompts
+
+    async def _play(self, request: Message) -> Message:
+        media, anchor, tag = self._listener(request)
+        try:
+            times = int(request.get("times", 1))
+        except (TypeError, ValueError):
+            raise ControlError("times is not a number") from None
+        try:
+            async with asyncio.timeout(PATIENCE):
+                seconds = await media.wait(media.play, anchor.name, tag, str(request.get("prompt") or ""), times)
+        except (MediaError, TimeoutError) as error:
+            raise ControlError(str(error) or "the media engine does not answer in time") from error
+        return {"seconds": seconds}
+
+    def _stop_playing(self, request: Message) -> Message:
+        media, anchor, tag = self._listener(request)
+        media.stop_playing(anchor.name, tag)
+        return {}
+
+    def _listener(self, request: Message) -> tuple[MediaClient, Anchor, str]:
+        driver = self._driver()
+        call = driver.calls.get(str(request.get("call_id") or ""))
+        side = {"caller": Side.CALLER, "callee": Side.CALLEE}.get(str(request.get("side")))
+        if side is None:
+            raise ControlError("side is caller or callee")
+        if driver.media is None or call is None or call.anchor is None:
+            raise ControlError("no such call goes through a media engine")
+        leg = call.parties.on(side)
+        if leg is None:
+            raise ControlError("nobody is on that side yet")
+        return driver.media, call.anchor, call.anchor.tag_of(leg)
 
     # Engines
 

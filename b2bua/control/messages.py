@@ -23,6 +23,8 @@ Verbs of a SIP worker:
                                                    servers: {name of a gateway that has a host name: [where it is]},
                                                    sessions: {gateway id: how many this worker has taken}
     quality   call_ids                          -> calls: {call id: quality} of those that an engine carries now
+    play      call_id, side, prompt, times?     -> seconds: how long it lasts; null: until it is stopped (times 0)
+    stop_playing   call_id, side                -> (nothing)
     engines                                     -> engines: [media engine, …]
     explain   source, destination, …            -> worker, draining, revision, at, steps, candidates, decision, …
 

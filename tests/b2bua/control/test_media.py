@@ -1,5 +1,6 @@
 """What a worker tells of the audio of its calls, and of the engines."""
 
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -7,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from b2bua.control.media import MediaVerbs
-from b2bua.control.messages import QUALITY_LIMIT
+from b2bua.control.messages import QUALITY_LIMIT, ControlError
+from media.prompt import Prompt
 from tests.b2bua.call.anchoring import Anchoring, anchoring
 from tests.b2bua.call.rig import CALLER, SWITCH, running_rig
 from tests.support.legs import on_loop
@@ -76,3 +78,30 @@ class TestEngines:
         assert (engine["up"], engine["reason"]) == (False, "media engine own does not answer")
         media.rig.driver.media = None
         assert await verbs["engines"]({}) == {"engines": []}  # type: ignore[misc]
+
+
+class TestPrompts:
+    @on_loop
+    async def test_prompt_is_played_to_a_side_and_stopped(self, make_anchoring: MakeAnchoring) -> None:
+        media = make_anchoring()
+        media.engine.playing.library._prompts["hello"] = Prompt("hello", array("h", [0] * 1600))
+        media.carrier()
+        media.rig.dial()
+        verbs = MediaVerbs(lambda: media.rig.driver).verbs()
+        request = {"call_id": next(iter(media.rig.driver.calls)), "side": "callee", "prompt": "hello"}
+        assert await verbs["play"]({**request, "times": 3}) == {"seconds": 0.6}  # type: ignore[misc]
+        assert await verbs["play"]({**request, "times": 0}) == {"seconds": None}  # type: ignore[misc]
+        assert media.engine.playing.player.count == 1
+        assert verbs["stop_playing"](request) == {}
+        media.rig.wire.settle()
+        assert media.engine.playing.player.count == 0
+        for change, reason in (
+            ({"side": "nobody"}, "side is caller or callee"),
+            ({"prompt": "other"}, "no prompt 'other'"),
+            ({"call_id": "x"}, "no such call"),
+            ({"times": "x"}, "times is not a number"),
+        ):
+            with pytest.raises(ControlError, match=reason):
+                await verbs["play"]({**request, **change})  # type: ignore[misc]
+        media.rig.hang_up(media.caller)
+        media.assert_nothing_is_left()
