@@ -125,8 +125,12 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _qualities(sources: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
-    """What rtpengine measured by SSRC: averages, MOS in tenths."""
-    return {int(ssrc): _mapping(_mapping(each).get("average MOS")) for ssrc, each in sources.items() if ssrc.isdigit()}
+    """What rtpengine measured by SSRC: averages, MOS in tenths, and what was lost."""
+    return {
+        int(ssrc): {**_mapping(_mapping(each).get("average MOS")), "lost": _mapping(each).get("cumulative loss")}
+        for ssrc, each in sources.items()
+        if ssrc.isdigit()
+    }
 
 
 def _medium(medium: Mapping[str, Any], qualities: Mapping[int, Mapping[str, Any]]) -> MediumReport:
@@ -146,6 +150,7 @@ def _medium(medium: Mapping[str, Any], qualities: Mapping[int, Mapping[str, Any]
         report.jitter_ms, report.round_trip_ms = _decimal(quality, "jitter-ms"), _decimal(quality, "round-trip-ms")
         report.mos = _decimal(quality, "mos")
     elif quality := qualities.get(_number(stream.get("SSRC")) or 0, {}):
+        report.lost = _number(quality.get("lost"))
         mos = _number(quality.get("MOS"))
         report.mos = mos / 10 if mos else None
         report.jitter_ms = _decimal(quality, "jitter")

@@ -1,4 +1,4 @@
-"""The client with Debian's rtpengine-daemon in user space: the same calls as through our own engine."""
+"""Debian's rtpengine-daemon in user space: with the client alone, and with a whole switch in front of it."""
 
 import asyncio
 import shutil
@@ -10,15 +10,19 @@ from pathlib import Path
 
 import pytest
 
+from b2bua.agent.user_agent import Answerer, Caller
 from media import client as module
 from media.client import MediaClient
 from media.description import parse
 from media.engine_address import EngineAddress
 from media.errors import EngineRefused
 from media.ng import Options, Source
+from media.rtcp import Block, Report, pack
 from tests.media.rig import End, rig
+from tests.support.calls import agents, dial, received, within
 from tests.support.media import until
-from tests.support.switch import free_port
+from tests.support.servers import Run
+from tests.support.switch import Switch, free_port, running_switch
 
 PROGRAM = shutil.which("rtpengine") or "/usr/sbin/rtpengine"
 
@@ -183,3 +187,90 @@ def test_digits_are_pressed_as_our_engine_does(tmp_path: Path) -> None:
         callee.close()
 
     asyncio.run(main())
+
+
+# A whole switch
+
+
+class SpeakingCaller(Caller):
+    """A caller that hears."""
+
+    end: End
+
+    @property
+    def session(self) -> bytes:
+        """Where it hears."""
+        return self.end.sdp()
+
+
+class SpeakingAnswerer(Answerer):
+    """A carrier that hears."""
+
+    end: End
+
+    @property
+    def session(self) -> bytes:
+        """Where it hears."""
+        return self.end.sdp()
+
+
+async def report(one: End, other: End) -> None:
+    """Let each end say what it has sent, and how it hears the other, until rtpengine has what it judges by."""
+    for turn in (1, 2, 3):
+        for speaker, listener in ((one, other), (other, one)):
+            ntp = turn << 16
+            speaker.send_rtcp(pack(Report(speaker.ssrc, [], ntp, speaker.sequence)))
+            await listener.gets(1, listener.rtcp)
+            await asyncio.sleep(0.01)  # a way there and back that takes longer than the stated delay
+            listener.send_rtcp(
+                pack(Report(listener.ssrc, [Block(speaker.ssrc, 0, 0, speaker.sequence - 1, 8, ntp, 1)]))
+            )
+            await speaker.gets(1, speaker.rtcp)
+
+
+async def call_through(switch: Switch) -> None:
+    """Make a call whose sound passes both ways, look at it while it is up, and hang up."""
+    caller, carrier = SpeakingCaller(), SpeakingAnswerer("127.0.0.1", switch.carrier_ports[0])
+    with End() as caller.end, End() as carrier.end:
+        async with agents(caller, carrier):
+            dial(caller, switch)
+            await within(carrier.is_answered)
+            carrier.end.learn(carrier.invites[0].body)
+            (answer,) = [message.body for message in received(caller) if message.body]
+            caller.end.learn(answer)
+            for target in (caller.end.target, carrier.end.target):
+                assert 46_000 <= target[1] <= 46_999  # rtpengine's ports
+            await talk(caller.end, carrier.end)
+            await report(caller.end, carrier.end)
+            (live,) = switch.ask("calls")["calls"]
+            (quality,) = switch.ask("quality", call_ids=[live["call_id"]])["calls"].values()
+            assert [quality[side]["packets"] for side in ("a", "b")] == [10, 10]
+            caller.hang_up()
+            await within(carrier.is_ended)
+
+
+def test_call_of_a_whole_switch_is_anchored_measured_and_deleted(tmp_path: Path, run: Run) -> None:
+    port = free_port()
+    process = start(port, tmp_path)
+    name = f"udp://127.0.0.1:{port}"
+    try:
+        with running_switch(SOFTSWITCH_MEDIA__ENGINES=name) as switch:
+            switch.command("account", "set", "DEMO0002", "--with-media")
+            switch.wait_for_configuration()
+            run(call_through(switch))
+            switch.wait_for_records(1, "a_packets IS NOT NULL")
+            (record,) = switch.query("SELECT code, media_mode, a_packets, b_packets, audio FROM cdr")
+            assert tuple(record) == ("ANSWERED", "anchored", 10, 10, None)
+            # It judges what the caller sends; of the other direction a call so short tells it nothing.
+            (quality,) = switch.query("SELECT a_mos, a_lost, a_jitter_ms, a_round_trip_ms FROM cdr")
+            assert (quality["a_mos"] > 4, quality["a_lost"]) == (True, 0)
+            assert None not in tuple(quality)
+            (engine,) = switch.ask("engines")["engines"]
+            assert (engine["name"], engine["up"], engine["sessions"]) == (name, True, 0)
+            assert {name: value for name, _, value in switch.ask("metrics")["samples"]}[
+                "softswitch_calls_anchored"
+            ] == 0
+            assert name in switch.command("doctor", check=False)
+    finally:
+        process.terminate()
+        process.wait(10)

@@ -39,10 +39,10 @@ def test_audio_of_one_side_only_is_flagged() -> None:
 def test_figures_of_rtpengine_are_found_by_ssrc() -> None:
     message = {
         "tags": {"a": {"medias": [{"type": "audio", "streams": [{"SSRC": 77, "stats": {"packets": 1}}]}]}},
-        "SSRC": {"77": {"average MOS": {"MOS": 43, "jitter": 4, "round-trip time": 20_000}}},
+        "SSRC": {"77": {"cumulative loss": 3, "average MOS": {"MOS": 43, "jitter": 4, "round-trip time": 20_000}}},
     }
     (medium,) = CallReport.from_message(message).sides["a"]
-    assert (medium.mos, medium.jitter_ms, medium.round_trip_ms) == (4.3, 4.0, 20.0)
+    assert (medium.lost, medium.mos, medium.jitter_ms, medium.round_trip_ms) == (3, 4.3, 4.0, 20.0)
 
 
 def test_malformed_answer_gives_what_it_can() -> None:
