@@ -148,6 +148,11 @@ class ActiveCall(TimerOwner):
         """The leg that we call, or called."""
         return self.parties.callee
 
+    @property
+    def is_announced(self) -> bool:
+        """Whether the caller hears something before it is refused."""
+        return self._announcement is not None
+
     def handle(self, event: Event) -> None:
         """Take one event and do what follows from it."""
         for effect in self.call.handle(event):

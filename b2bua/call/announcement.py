@@ -88,7 +88,7 @@ class Announcements:
         if answer is None or anchor is None:
             return None
         refuse = partial(leg.send_failure, disposition.status, disposition.cause, disposition.code, extra)
-        made = Announcement(driver, anchor, leg, prompt, (request.body, answer), refuse)
+        made = Announcement(driver, call_id, anchor, leg, prompt, (request.body, answer), refuse)
         self._all.add(made)
         return made
 
@@ -107,6 +107,7 @@ class Announcement(Nobody, TimerOwner):
 
     Args:
         driver: The worker's.
+        call_id: Of the call that was refused.
         anchor: The engine's call.
         leg: Who hears it.
         prompt: What is said.
@@ -115,19 +116,22 @@ class Announcement(Nobody, TimerOwner):
     """
 
     __slots__ = (
-        "_anchor", "_answer", "_driver", "_is_over", "_leg", "_listener", "_offer", "_prompt", "_refuse", "_timer",
+        "_anchor", "_answer", "_call_id", "_driver", "_is_over", "_leg", "_listener", "_offer", "_prompt", "_refuse",
+        "_timer",
     )  # fmt: skip
 
     def __init__(
         self,
         driver: "CallDriver",
+        call_id: str,
         anchor: "Anchor",
         leg: CallerLeg,
         prompt: str,
         session: tuple[bytes, bytes],
         refuse: Callable[[], None],
     ) -> None:
-        self._driver, self._anchor, self._leg, self._prompt, self._refuse = driver, anchor, leg, prompt, refuse
+        self._driver, self._call_id, self._anchor, self._leg = driver, call_id, anchor, leg
+        self._prompt, self._refuse = prompt, refuse
         self._offer, self._answer = session
         self._listener = CalleeLeg(driver.endpoint, leg.flow, NOBODY, "")
         """In the place of whoever would be called."""
@@ -183,6 +187,8 @@ class Announcement(Nobody, TimerOwner):
             self._driver.endpoint.wheel.cancel(self._timer)
         self._anchor.end()
         answer()
+        driver = self._driver
+        driver.ladders.end(self._call_id, True, driver.endpoint.now())
         leg.stop()
         leg.user, leg.transaction.user = NOBODY, None
         if leg.dialog is not None:

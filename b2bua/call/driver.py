@@ -675,7 +675,8 @@ class CallDriver(EndpointUser):
     def forget(self, call: ActiveCall) -> None:
         """A call is over."""
         is_failed = call.record.code != "ANSWERED" or call.record.reason == "NO_ACK"
-        self.ladders.end(call.call_id, is_failed, self.endpoint.now())
+        if not call.is_announced:
+            self.ladders.end(call.call_id, is_failed, self.endpoint.now())
         self.calls.pop(call.call_id, None)
         for key in call.early_keys:
             self._legs.pop(key, None)

@@ -51,13 +51,18 @@ class TestAnnouncement:
     @on_loop
     async def test_prompt_is_heard_once_and_then_the_refusal_comes(self, announcing: MakeAnchoring) -> None:
         media = announcing()
+        media.rig.driver.endpoint.tap = media.rig.driver.ladders.tap
         media.rig.dial()
         (early,) = media.rig.wire.responses(183, SWITCH, CALLER)
         media.caller.end.learn(early.body)
         packets = await media.caller.end.gets(10)  # 0.2 s of it
         assert all(packet[0][1] & 0x7F == 0 and len(packet[0]) == 172 for packet in packets)
         assert media.caller.status == 0
+        (name,) = {message.call_id for message in media.rig.wire.requests("INVITE")}
         media.rig.wire.advance(0.25)
+        trace = media.rig.driver.ladders.find(name)
+        assert trace is not None
+        assert "SIP/2.0 403" in str(trace["messages"])  # what was said at the end is in it too
         assert_refused(media)
         assert media.commands() == ["offer", "answer", "play media", "delete"]
         assert media.rig.wire.responses(403, SWITCH, CALLER)[0].headers.first("reason").startswith("Q.850")
