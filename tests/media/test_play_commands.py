@@ -10,9 +10,11 @@ from media.description import parse
 from media.g711 import encode
 from media.prompt import FRAME, Prompt, PromptLibrary
 from media.rtp import HEADER
+from tests.media.kernel_rig import KernelRig, with_kernel
 from tests.media.rig import End, Rig, with_rig
 from tests.media.test_prompt import sine, wav
 from tests.support.media import until
+from tests.support.network import needs_root
 
 SAMPLES: Final = sine(700, 8000, 0.1)
 LIBRARY: Final = PromptLibrary()
@@ -126,3 +128,21 @@ class TestPlay:
         rig.answer(rig.callee.sdp(media=media))
         assert "PCMU, PCMA" in play(rig)["error-reason"]
         assert parse(rig.offer(rig.caller.sdp(media=media))).media[0].port
+
+
+@needs_root
+class TestKernel:
+    @with_kernel()
+    async def test_stream_leaves_the_kernel_while_something_is_played_and_returns(self, rig: KernelRig) -> None:
+        await rig.hand_over()
+        play(rig, repeat_times=0)
+        assert not rig.is_in_kernel
+        await hears(rig.caller, 5)
+        rig.callee.send(2)  # which nobody hears
+        rig.caller.send(2)
+        await rig.callee.gets(2)
+        assert not rig.is_in_kernel
+        rig.ask(ng.stop_media("call", "a"))
+        assert rig.is_in_kernel
+        rig.caller.received()
+        await rig.talk()
