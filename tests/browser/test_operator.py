@@ -39,14 +39,35 @@ async def busy_switch(panel: Panel) -> None:
     panel.worker.explanation = answer()
 
 
+async def heard_calls(panel: Panel) -> tuple[str, ...]:
+    """Engines, a live call and a record of whose audio there is something to say; returns their pages."""
+    name = "01890000-0000-7000-8000-000000000001"
+    up = {"up": True, "reason": "", "sessions": 3, "ports": 12, "kernel_streams": 2, "plays": 1}
+    figures = {"packets_per_second": 150, "path": "user space: Operation not permitted"}
+    silent = {"name": "udp://[2001:db8::7:1]:22222", "up": False, "reason": "it does not answer"}
+    panel.worker.engines = [{"name": "own", **up, **figures}, silent]
+    panel.worker.add_call(name, [1])
+    side = {"packets": 50, "lost": 0, "jitter_ms": 1.0, "round_trip_ms": None, "mos": 3.1, "in_kernel": True}
+    panel.worker.quality = {name: {"engine": "own", "audio": "one-way", "a": side, "b": None}}
+    record = await panel.data.record(None)
+    await panel.data.connection.execute(
+        "UPDATE cdr SET media_mode = 'anchored', a_packets = 3000, a_mos = 3.1, audio = 'silent' WHERE call_id = $1",
+        record,
+    )
+    return "/live-calls", f"/call-records/{record}/1"
+
+
 def test_pages_are_without_fault_on_a_phone_in_the_dark(browse: Browse) -> None:
     async def scenario(panel: Panel, browser: Browser) -> None:
         await busy_switch(panel)
+        heard = await heard_calls(panel)
         await panel.data.user("root")
         await browser.sign_in("root")
-        for path in PAGES:
+        for path in (*heard, *PAGES):
             await browser.open(path)
             assert not await browser.has_sideways_scroll(), path
+            if path in heard:
+                assert await browser.accessibility_faults() == [], path
         assert await browser.accessibility_faults() == []  # the answer has tables, lists, badges and a form
         await ban_and_lift(panel, browser)
         assert browser.faults == []
