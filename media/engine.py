@@ -212,7 +212,7 @@ class Engine:
                 continue
             places.append(self._accept(stream, offer, asked, medium, options))
             note_events(stream, offer.side, said, (medium, asked), (offer.options, options))
-        call.is_answered = True
+        call.is_answered, call.is_early = True, options.is_early
         call.signalled_at, call.active_at = time.time(), time.monotonic()
         self._connect(call)
         self._save(call)

@@ -23,7 +23,7 @@ def listen(call: Call, now: float, after: float) -> bool:
     """
     call.audio = ""
     streams = [each for each in call.streams if each.kind == "audio" and each.is_rtp and not each.is_refused]
-    if not call.is_answered or any(call.holds) or not streams or now - call.active_at < after:
+    if not call.is_answered or call.is_early or any(call.holds) or not streams or now - call.active_at < after:
         return False
     silent = [all(_is_silent(stream, side, now, after) for stream in streams) for side in (0, 1)]
     call.audio = SILENT if all(silent) else ONE_WAY if any(silent) else ""

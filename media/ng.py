@@ -110,6 +110,9 @@ class Source(StrEnum):
     """Where its first packets come from."""
 
 
+EARLY: Final = "early media"
+"""Flag of an answer that is none yet; to rtpengine it matters in offers alone."""
+
 _SOURCE_FLAGS: Final = {
     Source.STRICT: ("asymmetric", "strict source"),
     Source.LEARN: ("media handover",),
@@ -169,6 +172,9 @@ class Options:
     reorder: bool = False
     """Whether the codecs offered come first, in their order."""
 
+    is_early: bool = False
+    """Of an answer: whether it only rings yet, so that nobody need be heard; for our engine alone."""
+
     flags: tuple[str, ...] = field(default=())
     """Flags that are passed to the engine as they are."""
 
@@ -178,6 +184,8 @@ class Options:
         flags = [*self.flags, *(_SOURCE_FLAGS[self.source] if self.source else ()), "trust-address"]
         if self.reorder:
             flags.append("reorder codecs")
+        if self.is_early:
+            flags.append(EARLY)
         message["flags"] = flags
         for key, name in _LISTS.items():
             if values := getattr(self, name):
@@ -216,6 +224,7 @@ class Options:
         options.source = _source_of(flags)
         options.reorder = "reorder codecs" in flags
         options.takes_events = _text(known, "DTMF security") == "drop"
+        options.is_early = EARLY in flags
         codec = known.get("codec", {})
         if not isinstance(codec, dict):
             raise MalformedMessage("codec is not a dictionary")

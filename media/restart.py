@@ -150,6 +150,7 @@ def save(call: Call) -> State:
         "tags": call.tags,
         "created_at": call.created_at,
         "is_answered": call.is_answered,
+        "is_early": call.is_early,
         "holds": call.holds,
         "audio_seen": call.audio_seen,
         "offer": None if call.offer is None else _save_offer(call.offer),
@@ -219,7 +220,7 @@ def restore(call_id: str, state: State, ports: PortPool, policy: Policy) -> Call
     call = Call(call_id, "")
     call.tags, call.holds = list(state["tags"]), list(state["holds"])
     call.created_at, call.is_answered = state["created_at"], state["is_answered"]
-    call.audio_seen = state.get("audio_seen", "")
+    call.audio_seen, call.is_early = state.get("audio_seen", ""), state.get("is_early", False)
     if (offer := state["offer"]) is not None:
         call.offer = _restore_offer(offer, policy)
     try:

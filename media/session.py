@@ -322,8 +322,8 @@ class Call:
     """
 
     __slots__ = (
-        "active_at", "audio", "audio_seen", "call_id", "created_at", "holds", "is_answered", "is_timed_out", "offer",
-        "signalled_at", "streams", "tag_times", "tags",
+        "active_at", "audio", "audio_seen", "call_id", "created_at", "holds", "is_answered", "is_early", "is_timed_out",
+        "offer", "signalled_at", "streams", "tag_times", "tags",
     )  # fmt: skip
 
     def __init__(self, call_id: str, from_tag: str) -> None:
@@ -336,6 +336,8 @@ class Call:
         self.streams: list[Stream] = []
         self.offer: Offer | None = None
         self.is_answered = self.is_timed_out = False
+        self.is_early = False
+        """Whether its answer was one before it was really answered."""
         self.holds = [False, False]
         """Whether each side's last description is one of hold."""
         self.audio = self.audio_seen = ""

@@ -205,7 +205,8 @@ class ActiveCall(TimerOwner):
         if status < 200:
             body = self.permitted(response.body) or b""
             if body and self.anchor is not None:
-                self.pass_from_callee(self.anchor, leg, body, partial(self._progressed, leg, status))
+                done = partial(self._progressed, leg, status)
+                self.pass_from_callee(self.anchor, leg, body, done, is_early=True)
             else:
                 self.handle(Progressed(status, self.parties.as_ours(body, self.parties.caller)))
         elif status < 300:
@@ -215,14 +216,20 @@ class ActiveCall(TimerOwner):
             self._branch_failed(leg, status, q850_cause(response.headers))
 
     def pass_from_callee(
-        self, anchor: Anchor, leg: CalleeLeg, body: bytes, done: Callable[[bytes | MediaError], None]
+        self,
+        anchor: Anchor,
+        leg: CalleeLeg,
+        body: bytes,
+        done: Callable[[bytes | MediaError], None],
+        *,
+        is_early: bool = False,
     ) -> None:
         """Lead a callee's description through the engine: an answer, or the offer where the INVITE has none."""
         if self._ringback is not None and self._ringback.stop():
             self._begin_early_dialog()
         self._ringback = None
         if self.offer:
-            anchor.answer(self.parties.caller, leg, body, done)
+            anchor.answer(self.parties.caller, leg, body, done, is_early=is_early)
         else:
             anchor.offer(leg, self.parties.caller, body, done)
 

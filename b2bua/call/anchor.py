@@ -88,9 +88,20 @@ def status_of(error: MediaError) -> int:
 class _Job:
     """A description on its way through the engine."""
 
-    __slots__ = ("body", "done", "listener", "offerer", "shown", "speaker")
+    __slots__ = ("body", "done", "is_early", "listener", "offerer", "shown", "speaker")
 
-    def __init__(self, offerer: str, speaker: Leg, listener: Leg, body: bytes, shown: str, done: Done) -> None:
+    def __init__(
+        self,
+        offerer: str,
+        speaker: Leg,
+        listener: Leg,
+        body: bytes,
+        shown: str,
+        done: Done,
+        *,
+        is_early: bool = False,
+    ) -> None:
+        self.is_early = is_early
         self.offerer = offerer
         """Tag of the side that has made the offer which this answers; empty: this is an offer."""
         self.speaker = speaker
@@ -170,9 +181,17 @@ class Anchor:
         shown = self._address_towards(listener.flow) if self._knows_us and not self._shown else ""
         self._put(_Job("", speaker, listener, body, shown, done))
 
-    def answer(self, offerer: Leg, speaker: Leg, body: bytes, done: Done) -> None:
-        """Pass the answer of a leg to an offer through; a later one to the same offer takes the place of the first."""
-        self._put(_Job(self.tag_of(offerer), speaker, offerer, body, "", done))
+    def answer(self, offerer: Leg, speaker: Leg, body: bytes, done: Done, *, is_early: bool = False) -> None:
+        """Pass the answer of a leg to an offer through; a later one to the same offer takes the place of the first.
+
+        Args:
+            offerer: Who made the offer.
+            speaker: Who answers it.
+            body: As it came.
+            done: Told what to send.
+            is_early: Whether it only rings yet.
+        """
+        self._put(_Job(self.tag_of(offerer), speaker, offerer, body, "", done, is_early=is_early))
 
     def last_answer(self, leg: Leg) -> bytes:
         """What a leg has answered last, as it came; empty: nothing yet."""
@@ -231,7 +250,7 @@ class Anchor:
 
     def _ask(self, job: _Job) -> None:
         tag, flow = self.tag_of(job.speaker), job.speaker.flow
-        options = Options(received_from=_address(flow.host), media_address=job.shown)
+        options = Options(received_from=_address(flow.host), media_address=job.shown, is_early=job.is_early)
         add_digits(options, job.speaker.media, job.listener.media)
         heard = partial(self._heard, job)
         if not job.offerer:

@@ -147,7 +147,7 @@ class Announcement(Nobody, TimerOwner):
         if isinstance(result, MediaError):
             self.finish()
         else:
-            self._anchor.answer(self._leg, self._listener, self._answer, self._answered)
+            self._anchor.answer(self._leg, self._listener, self._answer, self._answered, is_early=True)
 
     def _answered(self, result: bytes | MediaError) -> None:
         if isinstance(result, MediaError):

@@ -5,12 +5,15 @@ called is another.
 """
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from b2bua.call.callee_leg import CalleeLeg
 from b2bua.call.leg import NOBODY
 from media.errors import MediaError
 from media.lone_answer import answer_alone
+
+PERIODS: Final = 100
+"""The tone ends by itself after so many, 5 to 10 minutes: nobody else ends it where its worker was killed."""
 
 if TYPE_CHECKING:
     from b2bua.call.anchor import Anchor
@@ -42,7 +45,7 @@ class Ringback:
             self._ring()
         else:
             ringer = CalleeLeg(driver.endpoint, caller.flow, NOBODY, "")
-            self._anchor.answer(caller, ringer, answer, self._answered)
+            self._anchor.answer(caller, ringer, answer, self._answered, is_early=True)
 
     def _answered(self, result: bytes | MediaError) -> None:
         if self._is_over:
@@ -51,7 +54,7 @@ class Ringback:
             self._ring()
         else:
             tone = f"ringback-{self._driver.ringback}"
-            self._anchor.play(self._parties.caller, tone, 0, partial(self._playing, result))
+            self._anchor.play(self._parties.caller, tone, PERIODS, partial(self._playing, result))
 
     def _playing(self, session: bytes, result: float | MediaError | None) -> None:
         if self._is_over:

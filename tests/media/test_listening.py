@@ -60,6 +60,14 @@ class TestListening:
         assert heard(rig, 60) == "silent"
 
     @with_rig()
+    async def test_nobody_need_be_heard_while_it_rings(self, rig: Rig) -> None:
+        rig.offer()
+        rig.answer(tags=("a", "early"), is_early=True)
+        assert heard(rig, 60) == ""
+        rig.answer()
+        assert heard(rig, 60) == "silent"
+
+    @with_rig()
     async def test_nothing_but_comfort_noise_is_silence(self, rig: Rig) -> None:
         rig.callee.learn(
             rig.offer(description("127.0.0.1", rig.caller.port, media=COMFORT_NOISE.format(rig.caller.port)))

@@ -50,7 +50,10 @@ class TestRingback:
         (early,) = media.rig.wire.responses(183, SWITCH, CALLER)
         media.caller.end.learn(early.body)
         await media.caller.end.gets(5)
+        (playing,) = media.engine.calls.values()
+        assert playing.is_early
         carrier.answer()
+        assert not playing.is_early
         assert media.engine.playing.player.count == 0
         (answer,) = media.rig.wire.responses(200, SWITCH, CALLER)
         assert answer.to_tag != early.to_tag  # a dialog has one answer
