@@ -10,7 +10,10 @@ from media.report import ONE_WAY, SILENT
 from media.session import Call, Leg, Stream
 
 _COMFORT_NOISE: Final = 13
+_FIRST_DYNAMIC: Final = 96
 _NAME: Final = "cn"
+_KERNEL_LEAST: Final = 7.0
+"""Of a stream that the kernel passes on a side is not silent before: its counters are read every five seconds."""
 
 
 def listen(call: Call, now: float, after: float) -> bool:
@@ -22,26 +25,39 @@ def listen(call: Call, now: float, after: float) -> bool:
         after: A side is silent when nothing has come for so long, in seconds.
     """
     call.audio = ""
-    streams = [each for each in call.streams if each.kind == "audio" and each.is_rtp and not each.is_refused]
-    if not call.is_answered or call.is_early or any(call.holds) or not streams or now - call.active_at < after:
+    if not call.is_answered or call.is_early or now - call.active_at < after or True in call.holds:
         return False
-    silent = [all(_is_silent(stream, side, now, after) for stream in streams) for side in (0, 1)]
-    call.audio = SILENT if all(silent) else ONE_WAY if any(silent) else ""
-    if call.audio == call.audio_seen or not call.audio or call.audio_seen == SILENT:
+    silent = _silent_sides(call, now, after)
+    if True not in silent:
+        return False
+    call.audio = ONE_WAY if False in silent else SILENT
+    if call.audio_seen in (call.audio, SILENT):
         return False
     call.audio_seen = call.audio
     return True
 
 
-def _is_silent(stream: Stream, side: int, now: float, after: float) -> bool:
-    leg = stream.legs[side]
-    return leg is None or now - leg.last_at >= after or _is_noise(stream, leg, now, after)
+def _silent_sides(call: Call, now: float, after: float) -> list[bool]:
+    """Whether each side is silent; of a call without audio, neither. This is done for every call every second."""
+    silent: list[bool] = []
+    for stream in call.streams:
+        if stream.kind != "audio" or not stream.is_rtp or stream.is_refused:
+            continue
+        silent = silent or [True, True]
+        least = after if stream.flow is None else max(after, _KERNEL_LEAST)
+        for side, leg in enumerate(stream.legs):
+            if leg is not None and now - leg.last_at < least and not _is_noise(stream, leg, now, after):
+                silent[side] = False
+    return silent
 
 
 def _is_noise(stream: Stream, leg: Leg, now: float, after: float) -> bool:
     """Whether what comes has been nothing but comfort noise for so long."""
     reception = leg.rtp.reception
-    if stream.flow is not None or reception is None or now - reception.changed_at < after:
+    if reception is None or stream.flow is not None:
         return False
     kind = reception.payload_type
-    return kind == _COMFORT_NOISE or stream.codecs.get(kind, "").lower() == _NAME
+    if kind < _FIRST_DYNAMIC and kind != _COMFORT_NOISE:
+        return False
+    is_noise = kind == _COMFORT_NOISE or stream.codecs.get(kind, "").lower() == _NAME
+    return is_noise and now - reception.changed_at >= after

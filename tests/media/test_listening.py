@@ -2,6 +2,7 @@
 
 import time
 
+from media.kernel_flow import Flow
 from media.listening import listen
 from media.rtp import pack
 from media.session import Call
@@ -88,3 +89,14 @@ class TestListening:
         rig.caller.send(1)
         await rig.callee.gets(1)
         assert heard(rig, 1) == ""
+
+    @with_rig()
+    async def test_kernels_counters_are_given_the_time_that_they_need(self, rig: Rig) -> None:
+        rig.connect()
+        await rig.talk()
+        listen(call_of(rig), time.monotonic() + 4, 3.0)
+        assert call_of(rig).audio == "silent"
+        call_of(rig).streams[0].flow = Flow(*[("127.0.0.1", 1)] * 4)
+        listen(call_of(rig), time.monotonic() + 4, 3.0)
+        assert call_of(rig).audio == ""
+        call_of(rig).streams[0].flow = None
