@@ -25,7 +25,9 @@ class Sink(Port):
     __slots__ = ()
 
     def __init__(self) -> None:
-        """It has no socket."""
+        """It has no socket, and nothing of what belongs to one."""
+        for name in Port.__slots__:
+            setattr(self, name, None)
 
     def send(self, data: memoryview) -> bool:
         """Let it vanish."""
