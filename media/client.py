@@ -40,6 +40,9 @@ REPEAT_INTERVALS: Final = (0.1, 0.2, 0.3, 0.4)
 HEALTH_INTERVAL: Final = 2.0
 """Each engine is pinged so often, and asked for calls that fell silent."""
 
+AGAIN: Final = 0.1
+"""One that has not answered a ping is pinged again after so long."""
+
 REQUESTS_LIMIT: Final = 10_000
 CALLS_LIMIT: Final = 50_000
 _QUERIES_A_ROUND: Final = 20
@@ -62,13 +65,17 @@ class _Request:
 class _Engine:
     """One engine: its socket, its health, its calls."""
 
-    __slots__ = ("address", "backlog", "calls", "has_answered", "is_up", "knows_timeouts", "socket", "swept")
+    __slots__ = (
+        "address", "backlog", "calls", "has_answered", "is_pinged", "is_up", "knows_timeouts", "socket", "swept",
+    )  # fmt: skip
 
     def __init__(self, address: EngineAddress) -> None:
         self.address = address
         self.is_up = True
         """Taken for granted until a request goes unanswered."""
         self.has_answered = False
+        self.is_pinged = False
+        """Whether a ping waits for its answer."""
         self.knows_timeouts = True
         self.calls: dict[str, str] = {}
         """From tag by Call-ID, without those that were told to be silent."""
@@ -402,10 +409,21 @@ class MediaClient:
 
     def _look_at_engines(self) -> None:
         for engine in self._engines.values():
-            self._send(engine, ng.ping(), lambda _: None)
+            self._ping(engine)
             if engine.is_up and engine.calls:
                 self._ask_for_silence(engine)
         self._health = self._loop.call_later(HEALTH_INTERVAL, self._look_at_engines)
+
+    def _ping(self, engine: _Engine) -> None:
+        if not engine.is_pinged and not self._is_closed:
+            engine.is_pinged = True
+            self._send(engine, ng.ping(), lambda result: self._pinged(engine, result))
+
+    def _pinged(self, engine: _Engine, result: ng.Message | MediaError) -> None:
+        engine.is_pinged = False
+        if isinstance(result, NoEngine):
+            # One that was started again is to carry calls as soon as it can.
+            self._loop.call_later(AGAIN, self._ping, engine)
 
     def _change(self, engine: _Engine, *, is_up: bool) -> None:
         if engine.is_up != is_up:

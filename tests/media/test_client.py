@@ -211,6 +211,20 @@ class TestFailover:
         await using(peer, work=work)
 
     @on_both_loops
+    async def test_engine_that_was_started_again_is_found_before_the_next_round(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setattr(module, "HEALTH_INTERVAL", 3600)
+        path = tmp_path / "engine.sock"
+        client = MediaClient([EngineAddress("own", socket.AF_UNIX, str(path))])
+        client.open()
+        await until(lambda: not client.is_up)
+        peer = Peer(willing, path)
+        await until(lambda: client.is_up)
+        client.close()
+        peer.close()
+
+    @on_both_loops
     async def test_engine_that_starts_later_is_found(self, tmp_path: Path) -> None:
         path = tmp_path / "engine.sock"
         client = MediaClient([EngineAddress("late", socket.AF_UNIX, str(path))])

@@ -58,6 +58,9 @@ SENDING: Final = 50
 
 PATIENCE: Final = 20.0
 
+REDIAL: Final = 0.1
+"""A caller that was refused for want of an engine tries again after so long."""
+
 
 @dataclass(slots=True)
 class Tally:
@@ -78,8 +81,10 @@ class Tally:
 
     @property
     def is_right(self) -> bool:
-        """Whether nothing was lost, and nothing was left."""
-        return not (self.packets_lost or self.lost_while_killed or any(self.left.values()))
+        """Whether nothing was lost, nothing was left, and a new call was heard soon."""
+        return self.anchored_after_kill < 3 and not (
+            self.packets_lost or self.lost_while_killed or any(self.left.values())
+        )
 
     def as_json(self) -> str:
         """The one line."""
@@ -283,6 +288,7 @@ class Soak:
                 await self._exchange([caller], 1)
                 self.tally.calls += 1
                 return time.monotonic() - began
+            await asyncio.sleep(REDIAL)
 
     async def _tear_down(self, callers: list[SoakCaller]) -> None:
         for caller in callers:
