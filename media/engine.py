@@ -17,7 +17,8 @@ import structlog
 from conf.settings import MediaSettings
 from media import ng
 from media.description import Medium
-from media.digits import complete_answer, events_said, is_tapped, listen, note_events, play
+from media.digits import complete_answer, events_said, is_tapped, note_events, play
+from media.digits import listen as listen_for_digits
 from media.errors import MediaError, OutOfPorts, UnknownCall
 from media.interface import Interface, Interfaces, parse_interfaces
 from media.kernel_flow import Flow, FlowCount
@@ -362,7 +363,7 @@ class Engine:
             if stream.protocol:
                 stream.wire()
                 self.playing.player.mute(stream)
-            listen(call, stream, self._digit_heard)
+            listen_for_digits(call, stream, self._digit_heard)
             for leg in stream.legs:
                 if leg is not None:
                     leg.rtp.locked = self._when_locked(call, stream)

@@ -72,7 +72,8 @@ class Play:
         kind, self._marker = self._type | self._marker, 0
         HEADER.pack_into(self._buffer, 0, 0x80, kind, self._sequence & 0xFFFF, self._timestamp, self._ssrc)
         self._buffer[12:] = self._frames[self._at]
-        self.port.send(memoryview(self._buffer))
+        data, port = memoryview(self._buffer), self.port
+        port.send(data) if port.cipher is None else port.send_encrypted(data, port.cipher)
         self._sequence += 1
         self._timestamp = (self._timestamp + FRAME) & 0xFFFFFFFF
         self._at += 1

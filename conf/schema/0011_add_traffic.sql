@@ -69,7 +69,7 @@ CREATE FUNCTION traffic_shares(chain bigint[], level smallint, payer bigint, gro
         SELECT CASE WHEN level = cardinality(chain) - 1 THEN 0 ELSE chain[level + 2] END, NULL, profit WHERE level >= 0
     ) AS share
     CROSS JOIN LATERAL unnest(0 || chain) AS seen (id)
-    WHERE share.viewer_id = 0
+    WHERE (share.viewer_id = 0 AND seen.id IS NOT NULL)
        OR (seen.id <> 0 AND array_position(chain, seen.id) <= array_position(chain, share.viewer_id)
            AND (SELECT account.kind FROM account WHERE account.id = share.viewer_id) = 'reseller')
 $$;
@@ -111,7 +111,7 @@ DECLARE
                coalesce(sum(record.gross), 0), count(record.gross), 0, 0, 0, 0
         FROM %1$s AS record
         CROSS JOIN LATERAL unnest(0 || record.account_chain) AS seen (id)
-        WHERE record.currency <> ''
+        WHERE record.currency <> '' AND seen.id IS NOT NULL
         GROUP BY 1, 3, 4
         ORDER BY 1, 3, 4
         ON CONFLICT (account_id, viewer_id, day, currency, part) DO UPDATE
@@ -162,7 +162,7 @@ BEGIN
     SELECT seen.id, 0, (NEW.received_at AT TIME ZONE 'UTC')::date, NEW.currency, pg_current_xact_id()::text::bigint,
            coalesce(NEW.gross, 0) - coalesce(OLD.gross, 0), num_nonnulls(NEW.gross) - num_nonnulls(OLD.gross), 0, 0, 0, 0
     FROM unnest(0 || NEW.account_chain) AS seen (id)
-    WHERE NEW.currency <> ''
+    WHERE NEW.currency <> '' AND seen.id IS NOT NULL
     ON CONFLICT (account_id, viewer_id, day, currency, part) DO UPDATE
     SET price = kept.price + excluded.price, prices = kept.prices + excluded.prices;
     RETURN NULL;

@@ -104,6 +104,17 @@ class TestTowardsTheClear:
         assert [data for data, _ in await rig.callee.gets(1)] == [report]
 
 
+    @with_rig()
+    async def test_prompt_is_encrypted_like_all_else(self, rig: Rig) -> None:
+        caller = secure(rig)
+        rig.callee.learn(rig.offer(transport_protocol="RTP/AVP"))
+        caller.learn(rig.answer())
+        await talk(caller, rig.callee)
+        rig.engine.playing.library.load()
+        rig.ask(ng.play_media("call", "a", "busy-eu", 0))
+        assert [len(data) for data in await caller.hears(5)] == [172] * 5
+
+
 class TestFromTheClear:
     @with_rig()
     async def test_keys_are_offered_for_every_suite_and_the_end_chooses(self, rig: Rig) -> None:
