@@ -87,16 +87,21 @@ class DIDFilter:
         )
 
 
+# The resellers alone: an account is visible if it, or its parent, is one of them. Customers may be very many.
 _VISIBLE: Final = """
-    WITH RECURSIVE visible AS (
+    WITH RECURSIVE seller AS (
         SELECT top.id FROM account AS top WHERE top.id = $2
         UNION ALL
-        SELECT below.id FROM account AS below JOIN visible ON below.parent_id = visible.id
+        SELECT below.id FROM account AS below JOIN seller ON below.parent_id = seller.id WHERE below.kind = 'reseller'
     )
 """
 _IN_SCOPE: Final = """
     ($1::bigint IS NULL OR did.account_id = $1)
-      AND ($2::bigint IS NULL OR did.account_id IN (SELECT visible.id FROM visible))
+      AND ($2::bigint IS NULL OR EXISTS (
+          SELECT FROM account AS owner
+          WHERE owner.id = did.account_id
+            AND (owner.id IN (SELECT seller.id FROM seller) OR owner.parent_id IN (SELECT seller.id FROM seller))
+      ))
 """
 _MATCHES: Final = (
     "FROM did WHERE "  # noqa: S608 — of constants, when the module is loaded
@@ -161,7 +166,8 @@ _ACCOUNT: Final = (
     + """
     SELECT account.id FROM account
     WHERE code = $3 AND status <> 'closed' AND ($1::bigint IS NULL OR account.id = $1)
-      AND ($2::bigint IS NULL OR account.id IN (SELECT visible.id FROM visible))
+      AND ($2::bigint IS NULL OR account.id IN (SELECT seller.id FROM seller)
+           OR account.parent_id IN (SELECT seller.id FROM seller))
 """
 )
 

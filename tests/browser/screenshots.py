@@ -41,7 +41,7 @@ PAGES: Final = {
     "customers": "/customers",
     "customer": f"/customers/{CUSTOMER}",
     "number-rules": f"/customers/{CUSTOMER}/destination-rules?number=442079460000",
-    "gateway-states": "/gateway-states",
+    "carriers": "/carriers",
 }
 """Name of the file and address; `{call}` is a call whose messages are kept."""
 
