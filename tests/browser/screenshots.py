@@ -104,6 +104,14 @@ async def _stage(panel: Panel) -> str:
         call |= {"carrier": f"Carrier {1 + number % 5}", "gateway": f"gateway-{1 + number % 5}"}
         call |= {"destination": NUMBERS[number % 4], "source": f"44207946{number * 37 % 1000:04}"}
         worker.calls[number] = call
+    await rows.execute(
+        "INSERT INTO tariff (name, kind, currency) SELECT 'carrier tariff ' || n, 'carrier', 'EUR'"
+        " FROM generate_series(1, 5) AS n;"
+        "UPDATE carrier SET tariff_id = tariff.id, max_sessions = 100 * (carrier.id % 7 + 1),"
+        " cps = 10 * (carrier.id % 4 + 1) FROM tariff WHERE tariff.name = 'carrier tariff ' || (1 + carrier.id % 5);"
+        "INSERT INTO route_entry (route_id, prefix, carrier_id)"
+        " SELECT route.id, '', carrier.id FROM route, carrier WHERE route.id % 9 = carrier.id % 5"
+    )
     gateways = await rows.fetch("SELECT id FROM gateway ORDER BY id LIMIT 40")
     worker.gateways = {
         "down": {str(gateways[2]["id"]): 4000.0},
@@ -162,6 +170,7 @@ async def _take(settings: Settings, only: list[str]) -> None:
         for dark in (False, True):
             async with open_page(base, dark=dark) as browser:
                 await browser.page.set_viewport_size({"width": 1440, "height": 900})
+                await panel.data.beat()
                 await browser.sign_in("admin")
                 for name, address in PAGES.items():
                     if only and name not in only:
