@@ -121,8 +121,8 @@ MATCHES: Final = """
     AND ($10::text[] IS NULL OR cdr.code = ANY ($10))
     AND ($11::text IS NULL OR cdr.source_received ILIKE $11 OR cdr.destination_received ILIKE $11)
     AND ($12::text IS NULL OR cdr.source_received ILIKE $12)
-    AND ($13::text IS NULL OR (cdr.destination_used = '' AND cdr.destination_received ILIKE $13)
-                           OR (cdr.destination_used <> '' AND cdr.destination_used ILIKE $13))
+    AND ($13::text IS NULL OR cdr.destination_received ILIKE $13 OR cdr.destination_used ILIKE $13)
+    AND ($13::text IS NULL OR coalesce(nullif(cdr.destination_used, ''), cdr.destination_received) ILIKE $13)
     AND ($14::text IS NULL OR cdr.kind = $14)
     AND ($15::text IS NULL OR cdr.device = $15)
     AND ($16::text IS NULL OR (cdr.a_address LIKE $16
