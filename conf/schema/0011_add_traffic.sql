@@ -193,6 +193,7 @@ CREATE TRIGGER traffic_priced AFTER UPDATE OF gross, profit ON cdr_charge
 
 -- Searches. A server without the extensions finds the same by reading more. What waits to be sorted into an index is read by every
 -- search, so that it is kept short.
+CREATE INDEX dialing_route_route ON dialing_route (route_id, account_id);
 CREATE INDEX account_resellers ON account (parent_id) WHERE kind = 'reseller';
 CREATE INDEX account_by_name ON account (lower(name), id);
 CREATE INDEX account_by_company ON account (lower(company), id);
