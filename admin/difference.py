@@ -8,6 +8,7 @@ from admin.audit import SECRET
 from admin.forms import carrier, route
 from admin.forms.customer import LOGIN, SECTIONS
 from admin.forms.tab import TABS
+from admin.forms.tariff import MAPPING, RATE, RATECARD, TARIFF
 from admin.permissions import Permission
 
 ACTIONS: Final = {
@@ -40,6 +41,18 @@ ACTIONS: Final = {
     "item.new_secret": "New secret made",
     "payment.add": "Payment booked",
     "payment.reverse": "Payment taken back",
+    "tariff.add": "Tariff added",
+    "tariff.change": "Tariff changed",
+    "tariff.remove": "Tariff removed",
+    "tariff.map": "Ratecard put into tariff",
+    "tariff.map_change": "Ratecard in tariff changed",
+    "tariff.unmap": "Ratecard taken out of tariff",
+    "ratecard.add": "Ratecard added",
+    "ratecard.change": "Ratecard changed",
+    "ratecard.remove": "Ratecard deleted",
+    "rate.add": "Rate added",
+    "rate.change": "Rate changed",
+    "rate.remove": "Rate removed",
     "ban.add": "Source banned",
     "ban.lift": "Ban lifted",
     "route.add": "Route added",
@@ -60,10 +73,11 @@ HIDDEN: Final = "not shown"
 _MONEY: Final = frozenset(
     {"amount", "balance", "granted"}
     | {each.name for section in SECTIONS if section.needs == Permission.MONEY_READ for each in section.inputs}
-    | {"tax_percents"}
+    | {"tax_percents", "rate_per_minute", "connection_charge", "multiplier", "addition", "setup", "rental"}
 )
 _TITLES: Final = {
     **{each.name: each.label for section in (*carrier.GATEWAY_SECTIONS, *route.SECTIONS) for each in section.inputs},
+    **{each.name: each.label for each in (*TARIFF, *RATECARD, *MAPPING, *RATE)},
     **{each.name: each.label for tab in TABS.values() for each in tab.inputs},
     **{each.name: each.label for section in (LOGIN, *SECTIONS) for each in section.inputs},
     "ha1_md5": "Secret",

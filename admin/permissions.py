@@ -45,6 +45,9 @@ class Permission(StrEnum):
     CARRIERS_MANAGE = "carriers.manage"
     """Make, change, suspend and delete carriers and their gateways."""
     CARRIER_COST_READ = "carrier_cost.read"
+    TARIFFS_READ = "tariffs.read"
+    """Tariffs and ratecards: staff all, carriers' costs too, a reseller its own."""
+    TARIFFS_WRITE = "tariffs.write"
     REGISTRATIONS_READ = "registrations.read"
     REGISTRATIONS_REMOVE = "registrations.remove"
     ROUTES_MANAGE = "routes.manage"
@@ -101,6 +104,7 @@ ROLE_PERMISSIONS: Final[dict[str, frozenset[Permission]]] = {
         Permission.PAYMENTS_WRITE,
         Permission.CARRIERS_READ,
         Permission.CARRIER_COST_READ,
+        Permission.TARIFFS_READ,
         Permission.SYSTEM_READ,
     },
     "reseller": _EVERYBODY
@@ -114,6 +118,8 @@ ROLE_PERMISSIONS: Final[dict[str, frozenset[Permission]]] = {
         Permission.CONFIGURATION_READ,
         Permission.CONFIGURATION_WRITE,
         Permission.PAYMENTS_WRITE,
+        Permission.TARIFFS_READ,
+        Permission.TARIFFS_WRITE,
         Permission.LOGINS_SWITCH,
         Permission.CALLS_HANG_UP,
         Permission.CALLS_EXPLAIN,

@@ -89,8 +89,12 @@ def _resource(route: str, user: User | None) -> str:
     name = route.partition(".")[0]
     if name in {"carrier_gateway", "carrier_rule", "route_entry"}:
         return name.partition("_")[0]
-    if name not in {"item", "payment", "statement"} or user is None:
+    if name == "rate":
+        return "ratecard"
+    if name not in {"customer_rate", "item", "payment", "statement"} or user is None:
         return name
+    if name == "customer_rate" and not user.may(Permission.CUSTOMERS_READ):
+        return "rate"
     return "customer" if user.may(Permission.CUSTOMERS_READ) else "statement"
 
 

@@ -31,6 +31,8 @@ from admin.views import (
     overview,
     password,
     payments,
+    ratecards,
+    rates,
     registrations,
     resellers,
     route_entries,
@@ -39,6 +41,7 @@ from admin.views import (
     statements,
     switching,
     system,
+    tariffs,
     theme,
 )
 
@@ -96,6 +99,7 @@ ROUTES: Final = (
     Route("setting.show", "GET", "/settings", system.show_settings, Permission.PROCESSES_READ),
     Route("switch.end", "POST", "/switch-back", switching.end, Permission.SIGNED_IN),
     Route("statement.own", "GET", "/statement", statements.show_own, Permission.OWN_ACCOUNT),
+    Route("rate.own", "GET", "/rates", rates.show_own, Permission.OWN_ACCOUNT),
     Route("customer.list", "GET", "/customers", customers.show_list, Permission.CUSTOMERS_READ),
     Route("customer.export", "GET", "/customers/export", customers.write_file, Permission.CUSTOMERS_READ),
     Route("customer.columns", "POST", "/customers/columns", customers.choose_columns, Permission.CUSTOMERS_READ),
@@ -173,6 +177,7 @@ ROUTES: Final = (
             ("payment.reverse", "POST", "/payments/{entry}/reverse", payments.reverse, Permission.PAYMENTS_WRITE),
             ("statement.list", "GET", "/statement", statements.show_list, Permission.MONEY_READ),
             ("statement.export", "GET", "/statement/export", statements.write_file, Permission.MONEY_READ),
+            ("customer_rate.list", "GET", "/rates", rates.show_of_customer, Permission.MONEY_READ),
             ("item.list", "GET", "/{tab}", items.show_list, Permission.CONFIGURATION_READ),
             ("item.add", "POST", "/{tab}", items.add, Permission.CONFIGURATION_WRITE),
             ("item.trial", "GET", "/{tab}/try", items.try_rules, Permission.CONFIGURATION_READ),
@@ -180,6 +185,35 @@ ROUTES: Final = (
             ("item.change", "POST", "/{tab}/{item}", items.change, Permission.CONFIGURATION_WRITE),
             ("item.remove", "POST", "/{tab}/{item}/remove", items.remove, Permission.CONFIGURATION_WRITE),
             ("item.new_secret", "POST", "/{tab}/{item}/secret", items.new_secret, Permission.CONFIGURATION_WRITE),
+        )
+    ),
+    Route("tariff.list", "GET", "/tariffs", tariffs.show_list, Permission.TARIFFS_READ),
+    Route("tariff.add", "POST", "/tariffs", tariffs.add, Permission.TARIFFS_WRITE),
+    *(
+        Route(name, method, f"/tariffs/{{tariff}}{path}", view, permission)
+        for name, method, path, view, permission in (
+            ("tariff.details", "GET", "", tariffs.details, Permission.TARIFFS_READ),
+            ("tariff.change", "POST", "", tariffs.change, Permission.TARIFFS_WRITE),
+            ("tariff.remove", "POST", "/remove", tariffs.remove, Permission.TARIFFS_WRITE),
+            ("tariff.map", "POST", "/ratecards", tariffs.map_ratecard, Permission.TARIFFS_WRITE),
+            ("tariff.edit_map", "GET", "/ratecards/{entry}", tariffs.edit_mapping, Permission.TARIFFS_WRITE),
+            ("tariff.change_map", "POST", "/ratecards/{entry}", tariffs.change_mapping, Permission.TARIFFS_WRITE),
+            ("tariff.unmap", "POST", "/ratecards/{entry}/remove", tariffs.unmap_ratecard, Permission.TARIFFS_WRITE),
+        )
+    ),
+    Route("ratecard.list", "GET", "/ratecards", ratecards.show_list, Permission.TARIFFS_READ),
+    Route("ratecard.add", "POST", "/ratecards", ratecards.add, Permission.TARIFFS_WRITE),
+    *(
+        Route(name, method, f"/ratecards/{{ratecard}}{path}", view, permission)
+        for name, method, path, view, permission in (
+            ("rate.list", "GET", "", rates.show_list, Permission.TARIFFS_READ),
+            ("rate.add", "POST", "", rates.add, Permission.TARIFFS_WRITE),
+            ("ratecard.details", "GET", "/details", ratecards.details, Permission.TARIFFS_READ),
+            ("ratecard.change", "POST", "/details", ratecards.change, Permission.TARIFFS_WRITE),
+            ("ratecard.remove", "POST", "/remove", ratecards.remove, Permission.TARIFFS_WRITE),
+            ("rate.edit", "GET", "/rates/{rate}", rates.edit_form, Permission.TARIFFS_WRITE),
+            ("rate.change", "POST", "/rates/{rate}", rates.change, Permission.TARIFFS_WRITE),
+            ("rate.remove", "POST", "/rates/{rate}/remove", rates.remove, Permission.TARIFFS_WRITE),
         )
     ),
 )

@@ -65,6 +65,8 @@ def frame(request: web.Request, account: Account, current: str) -> dict[str, Any
         if is_shown(request, account, tab)
     ]
     if user.may(Permission.MONEY_READ):
+        if user.may(Permission.CUSTOMERS_READ) or "own_rates" in account.own:
+            pages.append(("Rates", "rates", address(request, "customer_rate.list", code=account.code)))
         pages.append(("Payments", "payments", address(request, "payment.list", code=account.code)))
         pages.append(("Statement", "statement", address(request, "statement.list", code=account.code)))
     links = [TabLink(title, place, name == current) for title, name, place in pages]

@@ -69,7 +69,7 @@ async def _refuse_foreign_currency(connection: Connection, form: Tariff, owner_i
         raise Refused("kind", "A reseller's tariff must be for customers")
     currency: str = await connection.fetchval("SELECT currency FROM account WHERE id = $1", owner_id)
     if form.currency != currency:
-        raise Refused("currency", f"Currency must be {currency}, as the reseller's is")
+        raise Refused("currency", f"Currency must be {currency}, that of the reseller")
 
 
 async def change_tariff(connection: Connection, tariff_id: int, form: Tariff) -> Change:
@@ -304,7 +304,8 @@ async def change_rate(connection: Connection, rate_id: int, form: Rate) -> Chang
                 UPDATE rate SET prefix = $2, destination = $3, rate_per_minute = $4, connection_charge = $5,
                     minimum = $6, resolution = $7, blocks_mode = $8, grace = $9, multiplier = $10, addition = $11,
                     setup = $12, rental = $13, channels = $14, status = $15,
-                    valid_from = coalesce($16::timestamptz, '-infinity'), valid_until = coalesce($17::timestamptz, 'infinity')
+                    valid_from = coalesce($16::timestamptz, '-infinity'),
+                    valid_until = coalesce($17::timestamptz, 'infinity')
                 WHERE id = $1 AND (prefix, destination, rate_per_minute, connection_charge, minimum, resolution,
                     blocks_mode, grace, multiplier, addition, setup, rental, channels, status, valid_from, valid_until)
                     IS DISTINCT FROM ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,

@@ -38,9 +38,9 @@ def test_commands_say_what_would_be_right(cli: CommandLine) -> None:
 
 
 def test_reseller_has_tariffs_for_the_accounts_directly_below_it(cli: CommandLine) -> None:
-    cli("account", "add", "--code", "RESE0001", "--kind", "reseller", "--name", "R", "--currency", "EUR")
+    cli("account", "add", "RESE0001", "--kind", "reseller", "--name", "R", "--currency", "EUR")
     error = cli("tariff", "add", "theirs", "--currency", "USD", "--owner", "RESE0001", status=1).stderr
-    assert "Currency must be EUR, as the reseller's is" in error
+    assert "Currency must be EUR, that of the reseller" in error
     cli("tariff", "add", "theirs", "--currency", "EUR", "--owner", "RESE0001")
     cli("ratecard", "add", "ours")
     assert "Ratecard must be one of the list" in cli("tariff", "map", "theirs", "ours", status=1).stderr
