@@ -67,6 +67,7 @@ GROUPS: Final = (
             Entry("Gateway states", "router", "gateway_state.list", Permission.GATEWAY_STATES_READ),
             Entry("Bans", "ban", "ban.list", Permission.BANS_READ),
             Entry("Health", "heartbeat", "health.show", Permission.PROCESSES_READ),
+            Entry("Jobs", "loader", "job.list", Permission.JOBS_LIST),
             Entry("Audit log", "history", "audit.list", Permission.AUDIT_READ),
             Entry("Settings", "settings", "setting.show", Permission.PROCESSES_READ),
         ),

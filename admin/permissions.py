@@ -48,6 +48,10 @@ class Permission(StrEnum):
     TARIFFS_READ = "tariffs.read"
     """Tariffs and ratecards: staff all, carriers' costs too, a reseller its own."""
     TARIFFS_WRITE = "tariffs.write"
+    JOBS_READ = "jobs.read"
+    """Long jobs that the login began, and imports into the ratecards that it sees."""
+    JOBS_LIST = "jobs.list"
+    """Has their list in the navigation."""
     REGISTRATIONS_READ = "registrations.read"
     REGISTRATIONS_REMOVE = "registrations.remove"
     ROUTES_MANAGE = "routes.manage"
@@ -70,7 +74,14 @@ STAFF: Final = frozenset({"administrator", "support", "accounts"})
 """Roles of the operator; they see all accounts."""
 
 _EVERYBODY: Final = frozenset(
-    {Permission.PUBLIC, Permission.SIGNED_IN, Permission.OVERVIEW, Permission.CALLS_READ, Permission.RECORDS_READ}
+    {
+        Permission.PUBLIC,
+        Permission.SIGNED_IN,
+        Permission.OVERVIEW,
+        Permission.CALLS_READ,
+        Permission.RECORDS_READ,
+        Permission.JOBS_READ,
+    }
 )
 
 _DIDS: Final = frozenset({Permission.DIDS_READ, Permission.DIDS_ROUTE, Permission.DIDS_ASSIGN})
@@ -105,6 +116,7 @@ ROLE_PERMISSIONS: Final[dict[str, frozenset[Permission]]] = {
         Permission.CARRIERS_READ,
         Permission.CARRIER_COST_READ,
         Permission.TARIFFS_READ,
+        Permission.JOBS_LIST,
         Permission.SYSTEM_READ,
     },
     "reseller": _EVERYBODY

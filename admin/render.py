@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp_session import get_session
 
 from admin import csrf, navigation
-from admin.keys import ASSETS, REQUEST_ID, USER
+from admin.keys import ASSETS, JOBS, REQUEST_ID, USER
 from admin.permissions import Permission
 from admin.session import FLASHES
 from admin.stores.users import User
@@ -79,6 +79,7 @@ async def shell(request: web.Request) -> dict[str, Any]:
         "theme": theme if theme in THEMES else "auto",
         "groups": navigation.groups_for(user) if user and not user.must_change_password else [],
         "resource": _resource(route, user),
+        "open_jobs": request.app[JOBS].open_of(user.user_id) if user else [],
         "flashes": await _take_flashes(request) if user else [],
         "here": request.path_qs,
     }
@@ -89,7 +90,7 @@ def _resource(route: str, user: User | None) -> str:
     name = route.partition(".")[0]
     if name in {"carrier_gateway", "carrier_rule", "route_entry"}:
         return name.partition("_")[0]
-    if name == "rate":
+    if name in {"rate", "rate_import"}:
         return "ratecard"
     if name not in {"customer_rate", "item", "payment", "statement"} or user is None:
         return name

@@ -5,8 +5,11 @@ name is looked for among those of the owner.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Final
+
+import asyncpg
 
 from b2bua.account import store
 from b2bua.account.errors import AlreadyThere, Refused
@@ -255,67 +258,70 @@ async def remove_ratecard(connection: Connection, ratecard_id: int) -> None:
 _COLUMNS: Final = tuple(Rate.model_fields)
 
 
+@asynccontextmanager
+async def _writing(connection: Connection, form: Rate) -> AsyncIterator[None]:
+    """Say what stands against a rate. An import holds its ratecard until it is done: nobody waits for that."""
+    await connection.execute("SET LOCAL lock_timeout = '5s'")
+    try:
+        yield
+    except asyncpg.LockNotAvailableError:
+        raise Refused("", "A file is being imported into the ratecard: change the rate when that is done") from None
+    except asyncpg.UniqueViolationError:
+        when = "that was always valid" if form.valid_from is None else "from this moment on"
+        text = f"Prefix {form.prefix or '%'} has a rate {when} already: change that, or begin later"
+        raise Refused("prefix", text) from None
+
+
 def _values(form: Rate) -> tuple[Any, ...]:
     return tuple(getattr(form, name) for name in _COLUMNS)
 
 
 async def add_rate(connection: Connection, ratecard_id: int, form: Rate) -> int:
-    """Add a rate and return its id.
+    """Add a rate, in the caller's transaction, and return its id.
 
     Raises:
-        Refused: the prefix has a rate from that moment on.
+        Refused: the prefix has a rate from that moment on, or the ratecard is being imported into.
     """
-    try:
-        with store.unique(form.prefix):
-            added: int = await connection.fetchval(
-                """
-                INSERT INTO rate (ratecard_id, prefix, destination, rate_per_minute, connection_charge, minimum,
-                    resolution, blocks_mode, grace, multiplier, addition, setup, rental, channels, status, valid_from,
-                    valid_until)
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
-                    coalesce($16::timestamptz, '-infinity'), coalesce($17::timestamptz, 'infinity'))
-                RETURNING id
-                """,
-                ratecard_id,
-                *_values(form),
-            )
-    except AlreadyThere:
-        raise _same_start(form) from None
+    async with _writing(connection, form):
+        added: int = await connection.fetchval(
+            """
+            INSERT INTO rate (ratecard_id, prefix, destination, rate_per_minute, connection_charge, minimum,
+                resolution, blocks_mode, grace, multiplier, addition, setup, rental, channels, status, valid_from,
+                valid_until)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
+                coalesce($16::timestamptz, '-infinity'), coalesce($17::timestamptz, 'infinity'))
+            RETURNING id
+            """,
+            ratecard_id,
+            *_values(form),
+        )
     return added
 
 
-def _same_start(form: Rate) -> Refused:
-    when = "that was always valid" if form.valid_from is None else "from this moment on"
-    return Refused("prefix", f"Prefix {form.prefix or '%'} has a rate {when} already: change that, or begin later")
-
-
 async def change_rate(connection: Connection, rate_id: int, form: Rate) -> Change:
-    """Change a rate and return what was changed.
+    """Change a rate, in the caller's transaction, and return what was changed.
 
     Raises:
-        Refused: the prefix has another rate from that moment on.
+        Refused: the prefix has another rate from that moment on, or the ratecard is being imported into.
     """
     query = "SELECT to_jsonb(rate)::text FROM rate WHERE id = $1 FOR UPDATE"
-    before = await _row(connection, query, rate_id)
-    try:
-        with store.unique(form.prefix):
-            await connection.execute(
-                """
-                UPDATE rate SET prefix = $2, destination = $3, rate_per_minute = $4, connection_charge = $5,
-                    minimum = $6, resolution = $7, blocks_mode = $8, grace = $9, multiplier = $10, addition = $11,
-                    setup = $12, rental = $13, channels = $14, status = $15,
-                    valid_from = coalesce($16::timestamptz, '-infinity'),
-                    valid_until = coalesce($17::timestamptz, 'infinity')
-                WHERE id = $1 AND (prefix, destination, rate_per_minute, connection_charge, minimum, resolution,
-                    blocks_mode, grace, multiplier, addition, setup, rental, channels, status, valid_from, valid_until)
-                    IS DISTINCT FROM ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
-                    coalesce($16::timestamptz, '-infinity'), coalesce($17::timestamptz, 'infinity'))
-                """,
-                rate_id,
-                *_values(form),
-            )
-    except AlreadyThere:
-        raise _same_start(form) from None
+    async with _writing(connection, form):
+        before = await _row(connection, query, rate_id)
+        await connection.execute(
+            """
+            UPDATE rate SET prefix = $2, destination = $3, rate_per_minute = $4, connection_charge = $5,
+                minimum = $6, resolution = $7, blocks_mode = $8, grace = $9, multiplier = $10, addition = $11,
+                setup = $12, rental = $13, channels = $14, status = $15,
+                valid_from = coalesce($16::timestamptz, '-infinity'),
+                valid_until = coalesce($17::timestamptz, 'infinity')
+            WHERE id = $1 AND (prefix, destination, rate_per_minute, connection_charge, minimum, resolution,
+                blocks_mode, grace, multiplier, addition, setup, rental, channels, status, valid_from, valid_until)
+                IS DISTINCT FROM ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
+                coalesce($16::timestamptz, '-infinity'), coalesce($17::timestamptz, 'infinity'))
+            """,
+            rate_id,
+            *_values(form),
+        )
     return _differences(before, await _row(connection, query, rate_id))
 
 

@@ -44,7 +44,7 @@ CREATE TABLE job (
     login        text NOT NULL,
     user_id      bigint REFERENCES panel_user ON DELETE SET NULL,
     account_id   bigint REFERENCES account ON DELETE CASCADE,     -- whose ratecard, or whose login; empty: the operator's
-    ratecard_id  bigint REFERENCES ratecard ON DELETE CASCADE,
+    ratecard_id  bigint,                                          -- no reference: an import locks its ratecard
     parameters   jsonb NOT NULL DEFAULT '{}',
     instance     uuid NOT NULL,                                   -- the run of the panel that has it
     step         text NOT NULL DEFAULT '',
