@@ -90,6 +90,8 @@ def test_list_finds_prefix_number_and_destination_and_is_paged(play: Play) -> No
             text = (await panel.get(f"{page}?q={search.replace(' ', '%20')}")).text
             assert (f"{count} rate" in text) if count else ("No rate matches" in text), search
         assert (await panel.get(f"{page}?after=nonsense")).status == 200
+        part = await panel.get(f"{page}?q=41", {"HX-Request-Type": "partial", "HX-Request": "true"})
+        assert (part.status, "Remove" in part.text, "<h1" in part.text) == (200, True, False)
 
     play(scenario)
 
