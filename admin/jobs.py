@@ -11,7 +11,7 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +21,7 @@ import asyncpg
 import orjson
 import structlog
 
+from admin.errors import SearchTooLong
 from admin.stores import jobs
 from admin.stores.reading import Pool
 from b2bua.tasks import spawn
@@ -44,6 +45,10 @@ _LINE: Final = 8 * 1024 * 1024
 """Bytes of the longest line that a job's process writes: its result."""
 
 
+Work = Callable[[Path, Callable[[int], Awaitable[None]]], Awaitable[Mapping[str, Any]]]
+"""Takes the directory of its files and whom to tell how many rows are done, and returns its result."""
+
+
 class TooManyJobs(Exception):
     """The login, or everybody together, has as many unfinished jobs as are allowed."""
 
@@ -55,6 +60,8 @@ class _Open:
     job_id: int
     user_id: int
     order: Mapping[str, Any]
+    work: Work | None = None
+    """Done in this process; None: in one of its own."""
     process: asyncio.subprocess.Process | None = None
     task: asyncio.Task[None] | None = None
     is_cancelled: bool = False
@@ -123,10 +130,10 @@ class Runner:
         """Give a directory to the job that was made meanwhile."""
         place.rename(self.place_of(job_id))
 
-    def add(self, job_id: int, user_id: int, order: Mapping[str, Any]) -> None:
+    def add(self, job_id: int, user_id: int, order: Mapping[str, Any], work: Work | None = None) -> None:
         """Run a job when its turn comes."""
         self.place_of(job_id).mkdir(mode=0o700, parents=True, exist_ok=True)
-        job = self._open[job_id] = _Open(job_id, user_id, order)
+        job = self._open[job_id] = _Open(job_id, user_id, order, work)
         job.task = spawn(self._run(job), f"job {job_id}")
 
     def cancel(self, job_id: int) -> bool:
@@ -148,8 +155,12 @@ class Runner:
     async def _run(self, job: _Open) -> None:
         try:
             async with self._turn:
-                if await jobs.begin(self._pool, job.job_id):
+                if not await jobs.begin(self._pool, job.job_id):
+                    return
+                if job.work is None:
                     await self._carry_out(job)
+                else:
+                    await self._do_here(job, job.work)
         except asyncio.CancelledError:
             await self._end(job, "cancelled" if job.is_cancelled else "failed", jobs.STOPPED)
         except Exception:
@@ -157,6 +168,16 @@ class Runner:
             await self._end(job, "failed", "Something went wrong; the fault has been logged.")
         finally:
             self._open.pop(job.job_id, None)
+
+    async def _do_here(self, job: _Open, work: Work) -> None:
+        async def tell(count: int) -> None:
+            await jobs.tell(self._pool, job.job_id, "rows", 0.0, count)
+
+        try:
+            async with asyncio.timeout(LONGEST):
+                await self._end(job, "finished", "", await work(self.place_of(job.job_id), tell))
+        except (SearchTooLong, TimeoutError):
+            await self._end(job, "failed", "It took too long: choose a shorter time span or more conditions")
 
     async def _carry_out(self, job: _Open) -> None:
         job.process = process = await asyncio.create_subprocess_exec(

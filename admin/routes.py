@@ -78,6 +78,7 @@ ROUTES: Final = (
     Route("call.hang_up", "POST", "/live-calls/{call_id}/hang-up", live_calls.hang_up, Permission.CALLS_HANG_UP),
     Route("record.list", "GET", "/call-records", call_records.show_list, Permission.RECORDS_READ),
     Route("record.export", "GET", "/call-records/export", call_records.write_file, Permission.RECORDS_READ),
+    Route("record.write", "POST", "/call-records/export", call_records.write_file, Permission.RECORDS_READ),
     Route(
         "record.detail", "GET", "/call-records/{call_id}/{attempt}", call_records.show_detail, Permission.RECORDS_READ
     ),
@@ -104,6 +105,7 @@ ROUTES: Final = (
     Route("rate_import.undo", "POST", "/jobs/{job}/undo", imports.undo, Permission.TARIFFS_WRITE),
     Route("audit.list", "GET", "/audit-log", audit_log.show_list, Permission.AUDIT_READ),
     Route("audit.export", "GET", "/audit-log/export", audit_log.write_file, Permission.AUDIT_READ),
+    Route("audit.write", "POST", "/audit-log/export", audit_log.write_file, Permission.AUDIT_READ),
     Route("health.show", "GET", "/health", system.show_health, Permission.PROCESSES_READ),
     Route("setting.show", "GET", "/settings", system.show_settings, Permission.PROCESSES_READ),
     Route("switch.end", "POST", "/switch-back", switching.end, Permission.SIGNED_IN),
@@ -111,6 +113,7 @@ ROUTES: Final = (
     Route("rate.own", "GET", "/rates", rates.show_own, Permission.OWN_ACCOUNT),
     Route("customer.list", "GET", "/customers", customers.show_list, Permission.CUSTOMERS_READ),
     Route("customer.export", "GET", "/customers/export", customers.write_file, Permission.CUSTOMERS_READ),
+    Route("customer.write", "POST", "/customers/export", customers.write_file, Permission.CUSTOMERS_READ),
     Route("customer.columns", "POST", "/customers/columns", customers.choose_columns, Permission.CUSTOMERS_READ),
     Route("customer.new", "GET", "/customers/new", customer_form.new_form, Permission.CUSTOMERS_WRITE),
     Route("customer.add", "POST", "/customers/new", customer_form.add, Permission.CUSTOMERS_WRITE),

@@ -273,3 +273,26 @@ async def offered_ratecards(source: Pool | Connection, tariff: Tariff) -> Mappin
         MOST,
     )
     return {row["name"]: f"{row['name']} (incoming)" if row["direction"] == "incoming" else row["name"] for row in rows}
+
+
+async def named(source: Pool | Connection, scope: Scope, name: str) -> tuple[str, int]:
+    """`tariff` or `ratecard` and the id of the one in scope that has a name; empty where there is none."""
+    row = await source.fetchrow(
+        """
+        WITH RECURSIVE own AS (
+            SELECT top.id FROM account AS top WHERE top.id = $1
+            UNION ALL
+            SELECT below.id FROM account AS below JOIN own ON below.parent_id = own.id
+        )
+        SELECT found.kind, found.id FROM (
+            SELECT 'tariff' AS kind, id, owner_id FROM tariff WHERE lower(name) = lower($2)
+            UNION ALL
+            SELECT 'ratecard', id, owner_id FROM ratecard WHERE lower(name) = lower($2)
+        ) AS found
+        WHERE $1::bigint IS NULL OR found.owner_id IN (SELECT own.id FROM own)
+        ORDER BY found.kind DESC LIMIT 1
+        """,
+        _top(scope),
+        name,
+    )
+    return (row["kind"], row["id"]) if row else ("", 0)

@@ -28,6 +28,7 @@ STEPS: Final = {
     "reading": "Reading the file",
     "comparing": "Comparing with the rates there are",
     "writing": "Writing",
+    "rows": "Writing",
     "undoing": "Putting the rates back",
 }
 
@@ -60,6 +61,8 @@ async def show(request: web.Request) -> web.StreamResponse:
         "at": datetime.now(UTC),
         "names": NAMES,
         "has_file": has_file,
+        "is_part": render.is_partial(request),
+        "open_jobs": request.app[JOBS].open_of(request[USER].user_id),
         "may_import": request[USER].may(Permission.TARIFFS_WRITE) and job.ratecard is not None,
         "may_cancel": job.is_open and _may_cancel(request, job),
     }

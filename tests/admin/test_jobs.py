@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from admin import export
 from admin.jobs import TooManyJobs
 from admin.keys import JOBS, POOL
 from admin.stores import jobs
@@ -170,5 +171,24 @@ def test_progress_is_rows_a_second_and_what_is_left(play: Play) -> None:
         assert job.step_at is not None
         at = job.step_at + timedelta(seconds=10)
         assert (job.rate(at), job.left(at)) == (1000.0, 30.0)
+
+    play(scenario)
+
+
+def test_large_list_is_written_by_a_job_and_a_small_one_at_once(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(panel: Panel) -> None:
+        for number in range(5):
+            await panel.data.account(f"CUST000{number}")
+        await panel.signed_in()
+        answer = await panel.post("/customers/export?format=csv", {}, form="/customers")
+        assert (answer.status, len(answer.text.splitlines())) == (200, 6)
+        monkeypatch.setattr(export, "COUNT_LIMIT", 3)
+        for kind in ("csv", "xlsx"):
+            job = await panel.post(f"/customers/export?format={kind}&q=CUST000", {}, form="/customers")
+            assert "5 rows" in await ended(panel, job)
+            response = await panel.client.get(f"{job.location}/file")
+            assert f'filename="customers.{kind}"' in response.headers["Content-Disposition"]
+            content = await response.read()
+            assert len(content.splitlines()) == 6 if kind == "csv" else content.startswith(b"PK")
 
     play(scenario)

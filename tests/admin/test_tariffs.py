@@ -105,3 +105,20 @@ def test_accounts_read_every_tariff_and_change_none(play: Play) -> None:
         assert answer.status == 404
 
     play(scenario)
+
+
+def test_name_typed_into_the_search_box_leads_there(play: Play) -> None:
+    async def scenario(panel: Panel) -> None:
+        tariff, card = await made(panel, "tariff", "Retail"), await made(panel, "ratecard", "Europe")
+        await panel.signed_in()
+        for name, place in (
+            ("retail", f"/tariffs/{tariff}"),
+            ("EUROPE", f"/ratecards/{card}"),
+            ("retai", "/customers?q=retai"),
+        ):
+            assert (await panel.get(f"/find?q={name}")).location == place
+        panel.forget()
+        await panel.signed_in("reseller", await panel.data.account("RESE0001", kind="reseller"), login="reseller")
+        assert (await panel.get("/find?q=retail")).location == "/customers?q=retail"
+
+    play(scenario)
