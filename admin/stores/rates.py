@@ -51,6 +51,11 @@ class RateFilter:
         """Whether it lets everything through."""
         return self == RateFilter()
 
+    @property
+    def is_indexed(self) -> bool:
+        """Whether an index finds it."""
+        return not self.status and not self.when and self.parameters()[2] is None
+
     def parameters(self) -> tuple[Any, ...]:
         """Begin of the prefix, number, destination, status and when, for the query."""
         digits = self.search.removeprefix("+").replace(" ", "")
@@ -125,12 +130,19 @@ _COUNTED: Final = "SELECT count(*) FROM (SELECT FROM rate WHERE rate.ratecard_id
 _COUNT: Final = _COUNTED + _FILTER + " LIMIT $7) AS counted"
 
 
-async def list_rates(pool: Pool, ratecard_id: int, chosen: RateFilter, asked: PageRequest) -> tuple[Page[Rate], int]:
-    """A page of a ratecard's rates, and how many there are, exact below the limit."""
+async def list_rates(
+    pool: Pool, ratecard_id: int, chosen: RateFilter, asked: PageRequest
+) -> tuple[Page[Rate], int | None]:
+    """A page of a ratecard's rates, and how many there are, exact below the limit.
+
+    None: what they are narrowed to has no index, so that counting would read every rate of a large ratecard again.
+    """
     async with reading(pool) as connection:
         query = _BACKWARD if asked.backward else _FORWARD
         rows = await connection.fetch(query, ratecard_id, *chosen.parameters(), *asked.parts(2), asked.size + 1)
-        total = await connection.fetchval(_COUNT, ratecard_id, *chosen.parameters(), COUNT_LIMIT)
+        total = None
+        if chosen.is_indexed:
+            total = await connection.fetchval(_COUNT, ratecard_id, *chosen.parameters(), COUNT_LIMIT)
     page = make_page([_rate(row) for row in rows], asked, lambda each: (each.values["prefix"], each.begin))
     return page, total
 
