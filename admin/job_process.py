@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import csv
 import os
+import resource
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,6 +17,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
+import asyncpg
 import orjson
 
 from b2bua.tasks import spawn
@@ -36,6 +38,9 @@ SHOWN: Final = 20
 """Faults and changes of each kind that the page shows."""
 FIRST_ROWS: Final = 10
 ERRORS: Final = "errors.csv"
+MEMORY: Final = 4 * 1024**3
+"""Bytes of address space: a file can be made to grow without end when it is unpacked."""
+_OUTPUT: Final = 1
 _INTERVAL: Final = 0.4
 """Seconds between two words on how far it is."""
 _CELL: Final = 100
@@ -62,8 +67,8 @@ class Teller:
 
 def say(words: Mapping[str, Any]) -> None:
     """Write one line to whoever started the job."""
-    sys.stdout.buffer.write(orjson.dumps(dict(words), default=_plain) + b"\n")
-    sys.stdout.buffer.flush()
+    with open(_OUTPUT, "wb", closefd=False) as output:
+        output.write(orjson.dumps(dict(words), default=_plain) + b"\n")
 
 
 def _plain(value: object) -> object:
@@ -154,8 +159,9 @@ async def _ratecard(connection: Connection, order: Mapping[str, Any]) -> str:
 
 async def _import(connection: Connection, order: Mapping[str, Any], teller: Teller) -> dict[str, Any]:
     path, is_preview = Path(order["file"]), order["kind"] == "preview"
-    result = _look(path, order.get("mapping", {}), teller)
+    result: dict[str, Any] = {}
     try:
+        result = _look(path, order.get("mapping", {}), teller)
         options = read_options(order, dry_run=is_preview)
         ratecard, now = await _ratecard(connection, order), datetime.now(UTC)
         report = await import_deck(
@@ -225,14 +231,18 @@ async def serve() -> None:
         say(await job)
     except asyncio.CancelledError:
         pass
-    except (OSError, ConfigurationError) as error:
-        say({"result": {}, "fault": str(error)})
+    except MemoryError:
+        say({"result": {}, "fault": "the file needs too much memory: save it as CSV, or in parts"})
+    except (OSError, ConfigurationError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        say({"result": {}, "fault": f"the database or the disk: {error}"})
     transport.close()
 
 
 def main() -> None:
     """Run one job, behind everything that cannot wait."""
+    sys.stdout = sys.stderr  # what is logged is not what is said
     os.nice(10)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     asyncio.run(serve())
 
 

@@ -231,7 +231,7 @@ class Runner:
         elif job.is_cancelled:
             await self._end(job, "cancelled")
         else:
-            await self._end(job, "failed", jobs.STOPPED if self._is_stopping else jobs.DIED)
+            await self._end(job, "failed", jobs.STOPPED if self._is_stopping else jobs.BROKEN)
 
     async def _end(self, job: _Open, status: str, fault: str = "", result: Mapping[str, Any] | None = None) -> None:
         """Write down the end. An import that was committed is done, even where nobody was left to say so."""

@@ -23,6 +23,7 @@ SILENCE: Final = timedelta(seconds=20)
 OPEN: Final = ("waiting", "running")
 KINDS: Final = {"preview": "Look through file", "import": "Import", "undo": "Undo import", "export": "Export"}
 DIED: Final = "The panel stopped while this was running. Nothing was changed: start it again."
+BROKEN: Final = "Something went wrong; the fault has been logged. Nothing was changed."
 STOPPED: Final = "The panel was stopped before this was done. Nothing was changed: start it again."
 
 KEY: Final[KeyParts] = (int,)

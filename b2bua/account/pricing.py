@@ -22,11 +22,14 @@ Change = tuple[dict[str, Any], dict[str, Any]]
 
 INTERNAL: Final = frozenset({"id", "owner_id", "created_at", "tariff_id", "ratecard_id"})
 """Columns that a change does not tell."""
+_NO_DATE: Final = ("-infinity", "infinity")
 
 
 async def _row(connection: Connection, query: str, key: int) -> dict[str, Any]:
     text: str | None = await connection.fetchval(query, key)
-    return {} if text is None else {name: each for name, each in json.loads(text).items() if name not in INTERNAL}
+    row = json.loads(text or "{}")
+    # No date is none, whatever PostgreSQL calls it.
+    return {name: None if each in _NO_DATE else each for name, each in row.items() if name not in INTERNAL}
 
 
 def _differences(before: Row, after: Row) -> Change:

@@ -4,6 +4,7 @@ import asyncio
 import io
 import re
 import time
+import zipfile
 from typing import Any
 
 import openpyxl
@@ -128,6 +129,20 @@ def test_columns_are_mapped_by_hand_and_the_file_read_again(play: Play) -> None:
             "SELECT prefix, trim_scale(rate_per_minute)::text FROM rate WHERE isfinite(valid_from) ORDER BY prefix"
         )
         assert [tuple(row) for row in rows] == [("44", "0.055"), ("7", "0.55")]
+
+    play(scenario)
+
+
+def test_file_that_is_no_deck_fails_in_words(play: Play) -> None:
+    async def scenario(panel: Panel) -> None:
+        card = await card_with_rates(panel)
+        await panel.signed_in()
+        bomb = io.BytesIO()
+        with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("xl/workbook.xml", b"<" * 1000)
+        text = await ended(panel, await send(panel, card, bomb.getvalue(), "deck.xlsx"))
+        assert "The file is not XLSX" in text
+        assert "Read it in another way" not in text
 
     play(scenario)
 
