@@ -11,6 +11,7 @@ import aiohttp_session
 import jinja2
 from aiohttp import web
 from jinja2 import StrictUndefined
+from markupsafe import Markup
 
 from admin import format as formats
 from admin import keys, middleware, signalling
@@ -26,9 +27,22 @@ from admin.shared import Shared
 from b2bua.control.client import ControlClient
 from conf.database import connect_pool
 from conf.embedded import run_directory
+from conf.secret import PANEL, Vault, load_secret
 from conf.settings import Settings
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
+
+
+@jinja2.pass_context
+def _time(context: jinja2.runtime.Context, value: datetime | None, now: datetime | None = None) -> Markup:
+    """A time in the zone of the login that reads the page."""
+    return formats.time(value, now, context.get("zone", UTC))
+
+
+@jinja2.pass_context
+def _exact_time(context: jinja2.runtime.Context, value: datetime | None) -> Markup:
+    return formats.exact_time(value, context.get("zone", UTC))
+
 
 FILTERS: Final = {
     "compact": formats.compact,
@@ -38,8 +52,8 @@ FILTERS: Final = {
     "duration": formats.duration,
     "seconds": formats.seconds,
     "count": formats.count,
-    "time": formats.time,
-    "exact_time": formats.exact_time,
+    "time": _time,
+    "exact_time": _exact_time,
     "input_time": formats.input_time,
     "rate": formats.rate,
     "sip_result": signalling.sip_result,
@@ -63,6 +77,7 @@ def init_app(settings: Settings, *, passwords: Passwords | None = None) -> web.A
     app[keys.STARTED_AT] = datetime.now(UTC)
     app[keys.ASSETS] = Assets.load()
     app[keys.PASSWORDS] = passwords or Passwords()
+    app[keys.VAULT] = Vault(load_secret(settings), PANEL)
     app[keys.PICTURES] = Shared()
     app[keys.READERS] = Readers()
     app[keys.METRICS] = PanelMetrics()

@@ -6,13 +6,13 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from admin.keys import REQUEST_ID, USER
+from admin.keys import POOL, REQUEST_ID, USER
 from admin.stores import audits
 from rating.ledger import Connection
 
 log = structlog.get_logger("audit")
 
-SECRET = frozenset({"password", "password_hash", "ha1_md5", "secret", "auth_secret"})
+SECRET = frozenset({"password", "password_hash", "ha1_md5", "secret", "auth_secret", "totp_secret"})
 """Never written, old or new."""
 
 
@@ -29,6 +29,16 @@ def record(request: web.Request, action: str, **details: object) -> None:
         "request_id": request.get(REQUEST_ID),
     }
     log.info(action, **facts)
+
+
+async def write_refusal(request: web.Request, login: str, what: str, *, counts: bool = True) -> None:
+    """Keep that a sign-in of a login was refused, and whether that locked it.
+
+    Nothing is kept of names that are no login, nor while one is locked, which `counts` says: anybody could fill the log
+    with them. The answer takes as long.
+    """
+    source, request_id = request.remote or "", str(request.get(REQUEST_ID, ""))
+    await audits.add_refusal(request.app[POOL], login, what, counts=counts, source=source, request_id=request_id)
 
 
 async def write(

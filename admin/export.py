@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 import structlog
 from aiohttp import web
 
+from admin import audit
 from admin.keys import EXPORTS, JOBS, POOL, USER
 from admin.paging import COUNT_LIMIT
 from admin.stores import jobs
@@ -89,7 +90,9 @@ def _text(value: Value) -> str:
 
 
 async def send(request: web.Request, kind: str, sheet: Sheet, rows: Rows) -> web.StreamResponse:
-    """Answer with a file; what was ordered by POST and is large is written by a job, to whose page this leads.
+    """Answer with a file, and keep in the audit log who took it.
+
+    What was ordered by POST and is large is written by a job, to whose page this leads.
 
     Args:
         request: What is answered.
@@ -97,11 +100,21 @@ async def send(request: web.Request, kind: str, sheet: Sheet, rows: Rows) -> web
         sheet: What it is about.
         rows: All of them.
     """
+    async with request.app[POOL].acquire(timeout=5) as connection, connection.transaction():
+        narrowed = {name: value for name, value in request.query.items() if name != "format"}
+        subject = f"file {sheet.file_name}.{kind}"
+        account_id = request[USER].account_id
+        await audit.write(connection, request, "file.export", subject, account_id=account_id, new=narrowed)
     if request.method == "POST":
         head = [row async for row in _up_to(rows, COUNT_LIMIT + 1)]
         if len(head) > COUNT_LIMIT:
             return await _order(request, kind, sheet, _chained(head, rows))
         rows = _chained(head, rows)
+    return await stream(request, kind, sheet, rows)
+
+
+async def stream(request: web.Request, kind: str, sheet: Sheet, rows: Rows) -> web.StreamResponse:
+    """Write a file as the answer."""
     async with request.app[EXPORTS]:
         response = web.StreamResponse()
         response.headers["Content-Type"] = TYPES[kind]

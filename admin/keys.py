@@ -15,6 +15,7 @@ from admin.shared import Shared
 from admin.stores.reading import Pool
 from admin.stores.users import User
 from b2bua.control.client import ControlClient
+from conf.secret import Vault
 from conf.settings import Settings
 
 SETTINGS: Final = web.AppKey("settings", Settings)
@@ -22,6 +23,7 @@ ORIGINS: Final = web.AppKey("origins", dict[tuple[str, str], str])
 """Where each setting that somebody chose came from, by section and name."""
 STARTED_AT: Final = web.AppKey("started_at", datetime)
 POOL: Final = web.AppKey("pool", Pool)
+VAULT: Final = web.AppKey("vault", Vault)
 CONTROL: Final = web.AppKey("control", ControlClient)
 ASSETS: Final = web.AppKey("assets", Assets)
 PASSWORDS: Final = web.AppKey("passwords", Passwords)

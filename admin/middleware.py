@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from aiohttp_session import get_session
 
-from admin import csrf, render
+from admin import csrf, render, second_factor
 from admin.errors import NotFound, SearchTooLong
 from admin.jobs import TooManyJobs
 from admin.keys import METRICS, REQUEST_ID, SETTINGS, USER, VISIT
@@ -35,6 +35,10 @@ POLICY: Final = "; ".join(
 
 WITH_FORCED_CHANGE: Final = frozenset({"password.form", "password.change", "session.sign_out", "theme.set"})
 """Routes of a login that has to change its password first."""
+WITH_FORCED_FACTOR: Final = frozenset(
+    {"factor.show", "factor.begin", "factor.confirm", "session.sign_out", "theme.set", "switch.end"}
+)
+"""Routes of a login that has to set up its second factor first."""
 
 TEXTS: Final = {
     403: (
@@ -135,6 +139,8 @@ async def require_permission(request: web.Request, handler: Handler) -> web.Stre
         return _to_sign_in(request)
     if user.must_change_password and name not in WITH_FORCED_CHANGE:
         return render.see_other(str(request.app.router["password.form"].url_for()))
+    if second_factor.is_due(user, request.app[SETTINGS]) and name not in WITH_FORCED_CHANGE | WITH_FORCED_FACTOR:
+        return render.see_other(str(request.app.router["factor.show"].url_for()))
     if not user.may(permission):
         raise NotFound
     return await handler(request)

@@ -69,6 +69,7 @@ GROUPS: Final = (
             Entry("Health", "heartbeat", "health.show", Permission.PROCESSES_READ),
             Entry("Jobs", "loader", "job.list", Permission.JOBS_LIST),
             Entry("Audit log", "history", "audit.list", Permission.AUDIT_READ),
+            Entry("Users and roles", "user-cog", "user.list", Permission.USERS_MANAGE),
             Entry("Settings", "settings", "setting.show", Permission.PROCESSES_READ),
         ),
     ),
@@ -83,4 +84,4 @@ def groups_for(user: User) -> list[Group]:
 
 def _is_shown(entry: Entry, user: User) -> bool:
     """A customer's rates are shown where its account lets its logins see them."""
-    return user.may(entry.permission) and (entry.resource != "rate" or user.sees_rates)
+    return user.may(entry.permission) and (entry.resource != "rate" or (user.role == "customer" and user.sees_rates))

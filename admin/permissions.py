@@ -30,7 +30,7 @@ class Permission(StrEnum):
     """Add and remove DIDs, and say which carrier brings their calls."""
     PAYMENTS_WRITE = "payments.write"
     OWN_ACCOUNT = "own_account"
-    """Pages that a customer has of itself."""
+    """Pages that a customer or reseller has of itself."""
     LOGINS_SWITCH = "logins.switch"
     """Work as a login of somebody below."""
     CALLS_READ = "calls.read"
@@ -66,6 +66,10 @@ class Permission(StrEnum):
     BANS_LIFT = "bans.lift"
     PROCESSES_READ = "processes.read"
     """Every process and setting of the switch."""
+    USERS_MANAGE = "users.manage"
+    """Every login of the panel, those of the operator among them."""
+    LOGINS_MANAGE = "logins.manage"
+    """The logins of customers and resellers in view."""
     AUDIT_READ = "audit.read"
     """Who changed what about the accounts in view."""
 
@@ -132,6 +136,8 @@ ROLE_PERMISSIONS: Final[dict[str, frozenset[Permission]]] = {
         Permission.PAYMENTS_WRITE,
         Permission.TARIFFS_READ,
         Permission.TARIFFS_WRITE,
+        Permission.OWN_ACCOUNT,
+        Permission.LOGINS_MANAGE,
         Permission.LOGINS_SWITCH,
         Permission.CALLS_HANG_UP,
         Permission.CALLS_EXPLAIN,
@@ -149,6 +155,59 @@ ROLE_PERMISSIONS: Final[dict[str, frozenset[Permission]]] = {
     },
 }
 """Permissions of each role; a role that is not here has none."""
+
+
+SECTIONS: Final[dict[str, dict[Permission, str]]] = {
+    "Calls": {
+        Permission.OVERVIEW: "See the overview",
+        Permission.CALLS_READ: "See live calls",
+        Permission.CALLS_HANG_UP: "Hang up calls",
+        Permission.RECORDS_READ: "See call records and call analysis",
+        Permission.CALLS_EXPLAIN: "Explain a call",
+    },
+    "Accounts": {
+        Permission.CUSTOMERS_READ: "See customers",
+        Permission.CUSTOMERS_WRITE: "Add, change, suspend and delete customers",
+        Permission.RESELLERS_READ: "See resellers",
+        Permission.RESELLERS_WRITE: "Add, change, suspend and delete resellers",
+        Permission.CONFIGURATION_READ: "See devices, dialing routes and number rules",
+        Permission.CONFIGURATION_WRITE: "Change devices, dialing routes and number rules",
+        Permission.LOGINS_MANAGE: "Add, lock, reset and remove logins of accounts",
+        Permission.LOGINS_SWITCH: "Work as a login of an account",
+        Permission.OWN_ACCOUNT: "See the own account",
+        Permission.DIDS_READ: "See DID numbers",
+        Permission.DIDS_ROUTE: "Change where DID numbers lead",
+        Permission.DIDS_ASSIGN: "Give DID numbers to accounts",
+        Permission.DIDS_MANAGE: "Add and remove DID numbers",
+    },
+    "Money": {
+        Permission.MONEY_READ: "See balances, prices and statements",
+        Permission.PAYMENTS_WRITE: "Book payments and credit",
+        Permission.CARRIER_COST_READ: "See what carriers cost",
+    },
+    "Network": {
+        Permission.CARRIERS_READ: "See names and addresses of carriers",
+        Permission.CARRIERS_MANAGE: "Add, change and remove carriers and gateways",
+        Permission.TARIFFS_READ: "See tariffs, ratecards and rates",
+        Permission.TARIFFS_WRITE: "Change and import them",
+        Permission.ROUTES_MANAGE: "Add, change and remove routes",
+    },
+    "System": {
+        Permission.GATEWAY_STATES_READ: "See the states of gateways",
+        Permission.REGISTRATIONS_READ: "See registrations",
+        Permission.REGISTRATIONS_REMOVE: "Remove registrations",
+        Permission.BANS_READ: "See bans",
+        Permission.BANS_ADD: "Ban sources",
+        Permission.BANS_LIFT: "Lift bans",
+        Permission.JOBS_READ: "See their own imports and exports",
+        Permission.JOBS_LIST: "Have the list of jobs in the navigation",
+        Permission.SYSTEM_READ: "See the health of the switch on the overview",
+        Permission.PROCESSES_READ: "See processes, health and settings",
+        Permission.USERS_MANAGE: "Manage users and roles",
+        Permission.AUDIT_READ: "See the audit log",
+    },
+}
+"""What each permission lets somebody do, in words. Every login may sign in and change what is its own."""
 
 
 def has_permission(role: str, permission: Permission) -> bool:

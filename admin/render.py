@@ -10,8 +10,8 @@ import structlog
 from aiohttp import web
 from aiohttp_session import get_session
 
-from admin import csrf, navigation
-from admin.keys import ASSETS, JOBS, REQUEST_ID, USER
+from admin import csrf, navigation, second_factor, time_zone
+from admin.keys import ASSETS, JOBS, REQUEST_ID, SETTINGS, USER
 from admin.permissions import Permission
 from admin.session import FLASHES
 from admin.stores.users import User
@@ -63,6 +63,8 @@ def basics(request: web.Request) -> dict[str, Any]:
         "user": user,
         "may": (lambda name: user.may(Permission(name))) if user else (lambda name: False),
         "now": datetime.now(UTC),
+        "zone": time_zone.zone_of(user.time_zone) if user else UTC,
+        "zone_name": user.time_zone if user else time_zone.USUAL,
         "asset": request.app[ASSETS].url,
     }
 
@@ -77,37 +79,54 @@ async def shell(request: web.Request) -> dict[str, Any]:
         "csrf_token": lambda: csrf.token_for(request),
         "request_id": request.get(REQUEST_ID),
         "theme": theme if theme in THEMES else "auto",
-        "groups": navigation.groups_for(user) if user and not user.must_change_password else [],
-        "resource": _resource(route, user),
+        "groups": navigation.groups_for(user) if user and not _is_held(request, user) else [],
+        "resource": _resource(route, user, request.match_info.get("code")),
         "open_jobs": request.app[JOBS].open_of(user.user_id) if user else [],
         "flashes": await _take_flashes(request) if user else [],
         "here": request.path_qs,
     }
 
 
-def _resource(route: str, user: User | None) -> str:
-    """The entry of the navigation that a page belongs to: pages of a customer are in its list."""
+def _is_held(request: web.Request, user: User) -> bool:
+    """Whether a login has to do something else before it goes anywhere."""
+    return user.must_change_password or second_factor.is_due(user, request.app[SETTINGS])
+
+
+def _resource(route: str, user: User | None, code: str | None) -> str:
+    """The entry of the navigation that a page belongs to: pages of an account are in its list."""
     name = route.partition(".")[0]
     if name in {"carrier_gateway", "carrier_rule", "route_entry"}:
         return name.partition("_")[0]
     if name in {"rate", "rate_import"}:
         return "ratecard"
-    if name not in {"customer_rate", "item", "payment", "statement"} or user is None:
+    if name.startswith("reseller_"):
+        return "statement" if user is not None and user.account == code else "reseller"
+    if name not in {"customer_rate", "item", "login", "payment", "statement"} or user is None:
         return name
     if name == "customer_rate" and not user.may(Permission.CUSTOMERS_READ):
         return "rate"
     return "customer" if user.may(Permission.CUSTOMERS_READ) else "statement"
 
 
-async def _take_flashes(request: web.Request) -> list[str]:
+async def _take_flashes(request: web.Request) -> list[dict[str, str]]:
     session = await get_session(request)
-    return list(session.pop(FLASHES)) if session.get(FLASHES) else []
+    found = session.pop(FLASHES) if session.get(FLASHES) else []
+    # Sessions of the release before hold texts alone.
+    return [{"text": each, "undo": "", "kind": ""} if isinstance(each, str) else each for each in found]
 
 
-async def flash(request: web.Request, text: str) -> None:
-    """Show a message on the next page."""
+async def flash(request: web.Request, text: str, *, undo: str = "", is_fault: bool = False) -> None:
+    """Show a message on the next page.
+
+    Args:
+        request: What is answered.
+        text: The message.
+        undo: The address that takes back what it tells of, where that can be done.
+        is_fault: Whether something was refused.
+    """
     session = await get_session(request)
-    session[FLASHES] = [*session.get(FLASHES, []), text][-5:]
+    message = {"text": text, "undo": undo, "kind": "fault" if is_fault else ""}
+    session[FLASHES] = [*session.get(FLASHES, []), message][-5:]
 
 
 async def done(request: web.Request, message: str, route: str) -> web.StreamResponse:

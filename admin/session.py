@@ -57,7 +57,10 @@ class DatabaseStorage(AbstractStorage):
             if user_id is None:
                 return
             token = secrets.token_urlsafe(32)
-            await users.create_session(pool, hash_token(token), user_id, data, request.app[SETTINGS].panel.session_idle)
+            idle = request.app[SETTINGS].panel.session_idle
+            agent = "".join(filter(str.isprintable, request.headers.get("User-Agent", "")))[:200]
+            source = request.remote or ""
+            await users.create_session(pool, hash_token(token), user_id, data, idle, source=source, agent=agent)
             self.save_cookie(response, token)
         else:
             await users.update_session(pool, hash_token(str(session.identity)), data)

@@ -35,6 +35,11 @@ async def fix_realm(connection: "Connection", settings: Settings) -> str:
     return realm
 
 
+def make_password() -> str:
+    """A password for one sign-in, of 92 bits: whoever gets it has to choose another."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(_PASSWORD_LENGTH))
+
+
 async def make_administrator(connection: "Connection") -> str | None:
     """Make the panel user `admin` if there is no panel user, and return its password, which is kept nowhere else.
 
@@ -43,7 +48,7 @@ async def make_administrator(connection: "Connection") -> str | None:
     """
     if await connection.fetchval("SELECT EXISTS (SELECT FROM panel_user)"):
         return None
-    password = "".join(secrets.choice(_ALPHABET) for _ in range(_PASSWORD_LENGTH))
+    password = make_password()
     made = await connection.fetchval(
         "INSERT INTO panel_user (login, password_hash, role, must_change_password) "
         "VALUES ($1, $2, 'administrator', true) ON CONFLICT (login) DO NOTHING RETURNING id",

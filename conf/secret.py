@@ -15,6 +15,8 @@ from conf.settings import Settings
 
 CARRIERS: Final = "carriers"
 """Purpose of the key that secrets of gateways are encrypted with."""
+PANEL: Final = "panel"
+"""Of that for the panel: secrets of second factors, and sign-ins that wait for one."""
 
 _VERSION: Final = "1."
 _NONCE_SIZE: Final = 12

@@ -227,6 +227,9 @@ class PanelSettings:
     session_idle: int = setting(3600, "A session ends after so long without a request", unit="s")
     lock_after: int = setting(5, "Failed sign-ins in a row after which a login is locked")
     lock_time: int = setting(900, "How long it stays locked", unit="s")
+    staff_second_factor: bool = setting(
+        False, "Logins of administrators, support and accounts must set up a second factor before they go on"
+    )
     e164_phones: bool = setting(False, "Customers' phone numbers may also be like +493090182000, not only 10 digits")
 
 

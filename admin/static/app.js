@@ -79,6 +79,35 @@
     await navigator.clipboard?.writeText($(button.dataset.copy).textContent).then(() => toast('Copied'), () => toast('Select the text and copy it by hand.', true));
   });
 
+  // Rows that are selected: how many, and the bar that acts on them.
+
+  function showChosen() {
+    const bar = $('[data-chosen]');
+    if (!bar) return;
+    const all = [...document.querySelectorAll('[data-choose]')];
+    const count = all.filter((box) => box.checked).length;
+    bar.hidden = count === 0;
+    $('[data-chosen-count]').textContent = `${count} selected`;
+    const head = $('[data-choose-all]');
+    if (!head) return;
+    head.checked = count > 0 && count === all.length;
+    head.indeterminate = count > 0 && count < all.length;
+  }
+
+  document.addEventListener('change', (event) => {
+    if (event.target.matches('[data-choose-all]')) {
+      for (const box of document.querySelectorAll('[data-choose]')) box.checked = event.target.checked;
+    }
+    if (event.target.matches('[data-choose-all], [data-choose]')) showChosen();
+  });
+  $('[data-chosen]')?.addEventListener('submit', (event) => {
+    $('[data-here]').value = location.pathname + location.search;
+    delete event.submitter?.dataset.answered; // a file leaves the page as it is
+  });
+  document.addEventListener('htmx:after:swap', showChosen);
+  addEventListener('pageshow', showChosen); // the way back brings the boxes as they were
+  showChosen();
+
   // Live pages
 
   const states = { live: ['ok', 'Live'], held: ['warn', 'Held while you point at the list'], away: ['bad', 'Reconnecting'] };

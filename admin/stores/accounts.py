@@ -17,6 +17,8 @@ class Account:
     """A customer or reseller, as the head of its pages shows it."""
 
     account_id: int
+    kind: str
+    """customer or reseller."""
     code: str
     name: str
     company: str
@@ -58,14 +60,20 @@ async def find_customer(source: Pool | Connection, scope: Scope, code: str) -> A
     return await _find(source, scope, code, "customer")
 
 
-async def find_reseller(source: Pool | Connection, scope: Scope, code: str) -> Account:
+async def find_reseller(source: Pool | Connection, scope: Scope, code: str, *, takes_own: bool = False) -> Account:
     """Find a reseller. That of the login itself is not in its scope: those above it manage it.
+
+    Args:
+        source: The database.
+        scope: Of the login.
+        code: Of the reseller.
+        takes_own: Also that of the login, for what a reseller reads about itself.
 
     Raises:
         NotFound: there is none of this code in scope.
     """
     account = await _find(source, scope, code, "reseller")
-    if account.account_id == scope.account_id:
+    if account.account_id == scope.account_id and not takes_own:
         raise NotFound
     return account
 
@@ -73,7 +81,7 @@ async def find_reseller(source: Pool | Connection, scope: Scope, code: str) -> A
 async def _find(source: Pool | Connection, scope: Scope, code: str, kind: str) -> Account:
     record = await source.fetchrow(
         """
-        SELECT account.id AS account_id, account.code, account.name, account.company, account.status,
+        SELECT account.id AS account_id, account.kind, account.code, account.name, account.company, account.status,
                account.customer_type, account.currency, account.decimals, account.billing_type, parent.code AS parent,
                account_balance.balance, account_balance.granted, account.credit_limit,
                account.own_ip_devices, account.own_sip_users, account.own_source_rules, account.own_destination_rules,
@@ -140,6 +148,20 @@ async def has_sip_user(source: Pool | Connection, scope: Scope, username: str) -
     except NotFound:
         return False
     return True
+
+
+async def own_switches(source: Pool | Connection, account_id: int) -> frozenset[str]:
+    """Which of the six self-care switches of an account are on."""
+    record = await source.fetchrow(
+        """
+        SELECT own_ip_devices, own_sip_users, own_source_rules, own_destination_rules, own_did_source_rules,
+               own_did_destination_rules
+        FROM account WHERE id = $1
+        """,
+        account_id,
+    )
+    assert record is not None
+    return frozenset(name for name, is_on in record.items() if is_on)
 
 
 async def read_form(source: Pool | Connection, account: Account) -> Mapping[str, Any]:
@@ -242,13 +264,21 @@ async def reasons_against_deletion(connection: Connection, account: Account) -> 
     record = await connection.fetchrow(
         """
         SELECT account_balance.balance, account_balance.granted,
-               (SELECT count(*) FROM did WHERE did.account_id = $1) AS dids
+               (SELECT count(*) FROM did WHERE did.account_id = $1) AS dids,
+               (SELECT count(*) FROM account AS below
+                WHERE below.parent_id = $1 AND below.kind = 'customer' AND below.status <> 'closed') AS customers,
+               (SELECT count(*) FROM account AS below
+                WHERE below.parent_id = $1 AND below.kind = 'reseller' AND below.status <> 'closed') AS resellers
         FROM account_balance WHERE account_id = $1 FOR UPDATE
         """,
         account.account_id,
     )
     assert record is not None
     reasons = []
+    for count, one in ((record["customers"], "customer"), (record["resellers"], "reseller")):
+        if count:
+            below = f"1 {one}" if count == 1 else f"{count} {one}s"
+            reasons.append(f"It has {below} below it: delete {'it' if count == 1 else 'them'} first")
     if record["balance"]:
         reasons.append(f"Its balance is {record['balance'].normalize():f} {account.currency}: settle it under Payments")
     if record["granted"]:
@@ -262,7 +292,9 @@ async def reasons_against_deletion(connection: Connection, account: Account) -> 
 
 
 async def delete(connection: Connection, account: Account) -> bool:
-    """Delete an account with its devices, rules and logins; one that has entries in the books or records stays, closed.
+    """Delete an account with its devices, rules and logins; one with entries in the books or records stays, closed.
+
+    So does one with others below it, which are closed themselves.
 
     Returns:
         Whether it is gone altogether.
@@ -273,11 +305,13 @@ async def delete(connection: Connection, account: Account) -> bool:
         "DELETE FROM dialing_route WHERE account_id = $1",
         "DELETE FROM number_rule WHERE account_id = $1",
         "DELETE FROM panel_user WHERE account_id = $1",
+        "DELETE FROM reseller_route WHERE account_id = $1",
     ):
         await connection.execute(statement, account.account_id)
     has_history: bool = await connection.fetchval(
         """
         SELECT EXISTS (SELECT FROM ledger_entry WHERE account_id = $1) OR EXISTS (SELECT FROM cdr WHERE account_id = $1)
+            OR EXISTS (SELECT FROM account WHERE parent_id = $1)
         """,
         account.account_id,
     )

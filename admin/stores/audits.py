@@ -58,6 +58,24 @@ async def add(connection: Connection, entry: Entry) -> None:
     )
 
 
+async def add_refusal(pool: Pool, login: str, what: str, *, counts: bool, source: str, request_id: str) -> None:
+    """Add an entry about a sign-in that was refused, if there is such a login and the attempt was counted."""
+    await pool.execute(
+        """
+        INSERT INTO audit_entry (login, role, action, account_id, object, new, source, request_id)
+        SELECT panel_user.login, panel_user.role,
+               CASE WHEN panel_user.locked_until > now() THEN 'session.locked' ELSE 'session.refused' END,
+               panel_user.account_id, 'login ' || panel_user.login, jsonb_build_object('wrong', $2::text), $3, $4
+        FROM panel_user WHERE panel_user.login = $1 AND $5
+        """,
+        login,
+        what,
+        source,
+        request_id,
+        counts,
+    )
+
+
 def _json(values: Mapping[str, Any] | None) -> str | None:
     return None if values is None else orjson.dumps(dict(values), default=str).decode()
 

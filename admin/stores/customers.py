@@ -206,6 +206,14 @@ _QUERIES: Final = {
     for ascending in (True, False)
 }
 
+_OF_CODES: Final = """
+    WHERE account.kind = 'customer' AND account.code = ANY ($3::text[])
+      AND ($1::bigint IS NULL OR account.id = $1)
+      AND ($2::bigint IS NULL OR account.id IN (SELECT subtree.id FROM subtree))
+    ORDER BY account.code
+"""
+_COLUMNS: Final = _LIST.partition("    WHERE {matches}")[0]
+_CHOSEN: Final = _COLUMNS.replace("{visible}", _VISIBLE).replace("{key}", "account.code") + _OF_CODES
 _COUNT: Final = (
     _VISIBLE + "SELECT count(*) FROM (SELECT FROM account WHERE " + _MATCHES + " LIMIT $14) AS found"  # noqa: S608
 )
@@ -221,6 +229,12 @@ async def list_customers(
         rows = await connection.fetch(query, *narrowing, *asked.parts(2), asked.size + 1)
         found: int = await connection.fetchval(_COUNT, *narrowing, COUNT_LIMIT)
     return _page(rows, asked), found
+
+
+async def chosen_customers(pool: Pool, scope: Scope, codes: list[str]) -> list[Customer]:
+    """Those of these codes that are in scope, by their codes."""
+    async with reading(pool) as connection:
+        return [Customer(*row) for row in await connection.fetch(_CHOSEN, scope.exact, scope.top, codes)]
 
 
 def _page(rows: list[Any], asked: PageRequest) -> Page[Customer]:

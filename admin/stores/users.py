@@ -1,6 +1,7 @@
 """Logins of the panel and their sessions."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 import orjson
@@ -8,6 +9,7 @@ import orjson
 from admin.permissions import Permission, has_permission
 from admin.scope import Scope, scope_of
 from admin.stores.reading import Pool
+from rating.ledger import Connection
 
 ACTING_AS: Final = "acting_as"
 """In the data of a session: the login that it works as."""
@@ -24,6 +26,9 @@ class User:
     account: str | None
     """Code of the account."""
     must_change_password: bool
+    time_zone: str = "UTC"
+    """In which its times are shown."""
+    has_second_factor: bool = False
     switched_by: str = ""
     """The login that works as this one; empty: it signed in itself."""
     real_user_id: int = 0
@@ -47,6 +52,31 @@ class SignIn:
 
     user_id: int
     password_hash: str
+    has_second_factor: bool
+    locked_until: datetime | None
+    """Set when this very attempt locked it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecondStep:
+    """What the second step of a sign-in needs to know of a login."""
+
+    login: str
+    sealed_secret: str
+    last_step: int | None
+    """Of the last code that was taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """A session of a login, as it is shown to itself."""
+
+    session_id: int
+    source: str
+    agent: str
+    created_at: datetime
+    seen_at: datetime
+    is_current: bool
 
 
 async def begin_sign_in(pool: Pool, login: str, lock_after: int, lock_time: int) -> SignIn | None:
@@ -61,18 +91,54 @@ async def begin_sign_in(pool: Pool, login: str, lock_after: int, lock_time: int)
         SET failures = CASE WHEN failures + 1 >= $2 THEN 0 ELSE failures + 1 END,
             locked_until = CASE WHEN failures + 1 >= $2 THEN now() + make_interval(secs => $3) END
         WHERE login = $1 AND status = 'active' AND (locked_until IS NULL OR locked_until <= now())
-        RETURNING id, password_hash
+        RETURNING id, password_hash, totp_secret IS NOT NULL AS has_second_factor, locked_until
         """,
         login,
         lock_after,
         float(lock_time),
     )
-    return SignIn(row["id"], row["password_hash"]) if row else None
+    return SignIn(*row) if row else None
+
+
+async def await_second_step(pool: Pool, found: SignIn, lock_after: int) -> None:
+    """The password was right, and a code is to come: the attempt stays counted, but does not lock by itself.
+
+    Only the lock that this attempt made is opened again, so that codes cannot be tried for longer.
+    """
+    await pool.execute(
+        "UPDATE panel_user SET failures = $3, locked_until = NULL WHERE id = $1 AND locked_until = $2",
+        found.user_id,
+        found.locked_until,
+        lock_after - 1,
+    )
+
+
+async def begin_second_step(pool: Pool, user_id: int, lock_after: int, lock_time: int) -> SecondStep | None:
+    """Count an attempt at a code like one at a password, and return what it is checked against.
+
+    None: the login is locked, or has no second factor.
+    """
+    row = await pool.fetchrow(
+        """
+        UPDATE panel_user
+        SET failures = CASE WHEN failures + 1 >= $2 THEN 0 ELSE failures + 1 END,
+            locked_until = CASE WHEN failures + 1 >= $2 THEN now() + make_interval(secs => $3) END
+        WHERE id = $1 AND status = 'active' AND totp_secret IS NOT NULL
+          AND (locked_until IS NULL OR locked_until <= now())
+        RETURNING login, totp_secret, totp_step
+        """,
+        user_id,
+        lock_after,
+        float(lock_time),
+    )
+    return SecondStep(*row) if row else None
 
 
 async def finish_sign_in(pool: Pool, user_id: int) -> None:
-    """The password was right: forget the failures."""
-    await pool.execute("UPDATE panel_user SET failures = 0, locked_until = NULL WHERE id = $1", user_id)
+    """It proved itself: forget the failures."""
+    await pool.execute(
+        "UPDATE panel_user SET failures = 0, locked_until = NULL, signed_in_at = now() WHERE id = $1", user_id
+    )
 
 
 async def password_hash(pool: Pool, user_id: int) -> str | None:
@@ -81,15 +147,14 @@ async def password_hash(pool: Pool, user_id: int) -> str | None:
     return value
 
 
-async def change_password(pool: Pool, user_id: int, new_hash: str) -> None:
+async def change_password(connection: Connection, user_id: int, new_hash: str) -> None:
     """Store a new hash and end every session of the login."""
-    async with pool.acquire(timeout=5) as connection, connection.transaction():
-        await connection.execute(
-            "UPDATE panel_user SET password_hash = $2, must_change_password = false, failures = 0 WHERE id = $1",
-            user_id,
-            new_hash,
-        )
-        await connection.execute("DELETE FROM panel_session WHERE user_id = $1", user_id)
+    await connection.execute(
+        "UPDATE panel_user SET password_hash = $2, must_change_password = false, failures = 0 WHERE id = $1",
+        user_id,
+        new_hash,
+    )
+    await connection.execute("DELETE FROM panel_session WHERE user_id = $1", user_id)
 
 
 async def find_session(pool: Pool, token_hash: bytes, idle: int) -> tuple[User, dict[str, Any]] | None:
@@ -97,6 +162,7 @@ async def find_session(pool: Pool, token_hash: bytes, idle: int) -> tuple[User, 
     row = await pool.fetchrow(
         """
         SELECT panel_user.id, panel_user.login, panel_user.role, panel_user.account_id, panel_user.must_change_password,
+               panel_user.time_zone, panel_user.totp_secret IS NOT NULL AS has_second_factor,
                account.code AS account, coalesce(account.own_rates, false) AS sees_rates,
                panel_session.data::text AS data
         FROM panel_session
@@ -117,6 +183,8 @@ async def find_session(pool: Pool, token_hash: bytes, idle: int) -> tuple[User, 
         row["account_id"],
         row["account"],
         row["must_change_password"],
+        row["time_zone"],
+        row["has_second_factor"],
         sees_rates=row["sees_rates"],
     )
     data: dict[str, Any] = orjson.loads(row["data"])
@@ -156,6 +224,8 @@ async def _acting(pool: Pool, user: User, target_id: int) -> User | None:
         row["account_id"],
         row["account"],
         must_change_password=False,
+        time_zone=user.time_zone,
+        has_second_factor=True,
         switched_by=user.login,
         real_user_id=user.user_id,
         sees_rates=row["own_rates"],
@@ -186,17 +256,24 @@ async def touch_session(pool: Pool, token_hash: bytes) -> None:
     )
 
 
-async def create_session(pool: Pool, token_hash: bytes, user_id: int, data: dict[str, Any], idle: int) -> None:
+async def create_session(
+    pool: Pool, token_hash: bytes, user_id: int, data: dict[str, Any], idle: int, *, source: str, agent: str
+) -> None:
     """Store a new session, and remove those that have ended."""
     async with pool.acquire(timeout=5) as connection, connection.transaction():
         await connection.execute(
             "DELETE FROM panel_session WHERE seen_at <= now() - make_interval(secs => $1)", float(idle)
         )
         await connection.execute(
-            "INSERT INTO panel_session (token_hash, user_id, data) VALUES ($1, $2, $3::text::jsonb)",
+            """
+            INSERT INTO panel_session (token_hash, user_id, data, source, agent)
+            VALUES ($1, $2, $3::text::jsonb, $4, $5)
+            """,
             token_hash,
             user_id,
             orjson.dumps(data).decode(),
+            source,
+            agent,
         )
 
 
@@ -210,6 +287,35 @@ async def update_session(pool: Pool, token_hash: bytes, data: dict[str, Any]) ->
 async def delete_session(pool: Pool, token_hash: bytes) -> None:
     """End a session."""
     await pool.execute("DELETE FROM panel_session WHERE token_hash = $1", token_hash)
+
+
+async def open_sessions(pool: Pool, user_id: int, token_hash: bytes, idle: int) -> list[OpenSession]:
+    """The sessions of a login that are still good, the one of this token first."""
+    rows = await pool.fetch(
+        """
+        SELECT id, source, agent, created_at, seen_at, token_hash = $2 AS is_current
+        FROM panel_session WHERE user_id = $1 AND seen_at > now() - make_interval(secs => $3)
+        ORDER BY token_hash = $2 DESC, seen_at DESC, id LIMIT 50
+        """,
+        user_id,
+        token_hash,
+        float(idle),
+    )
+    return [OpenSession(*row) for row in rows]
+
+
+async def end_session(pool: Pool, user_id: int, session_id: int) -> bool:
+    """End one session of a login; whether there was one."""
+    return bool(
+        await pool.fetchval(
+            "DELETE FROM panel_session WHERE id = $2 AND user_id = $1 RETURNING true", user_id, session_id
+        )
+    )
+
+
+async def set_time_zone(connection: Connection, user_id: int, time_zone: str) -> None:
+    """Keep the zone that a login chose."""
+    await connection.execute("UPDATE panel_user SET time_zone = $2 WHERE id = $1", user_id, time_zone)
 
 
 async def preferences(pool: Pool, user_id: int) -> dict[str, Any]:

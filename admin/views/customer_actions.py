@@ -1,4 +1,4 @@
-"""Suspending, activating and deleting a customer."""
+"""Suspending, activating and deleting a customer or reseller."""
 
 from aiohttp import web
 
@@ -8,12 +8,12 @@ from admin.forms.field import Filled
 from admin.keys import CONTROL, POOL
 from admin.stores import accounts
 from admin.stores.accounts import Account
-from admin.views.customer_frame import address, find_open, frame
+from admin.views.customer_frame import address, find_open, frame, place
 from rating.ledger import Connection
 
 
 async def set_status(request: web.Request) -> web.StreamResponse:
-    """Suspend or activate; the workers end the calls of who is suspended."""
+    """Suspend or activate; the workers end the calls of who is suspended and of those below, if the setting says so."""
     account = await find_open(request)
     status = str((await request.post()).get("status", ""))
     if status not in {"active", "suspended"}:
@@ -24,14 +24,14 @@ async def set_status(request: web.Request) -> web.StreamResponse:
             await audit.write(
                 connection,
                 request,
-                "customer.set_status",
+                f"{account.kind}.set_status",
                 account.title,
                 account_id=account.account_id,
                 old={"status": account.status},
                 new={"status": status},
             )
     await render.flash(request, f"{account.name} is {status}")
-    return render.see_other(address(request, "customer.details", code=account.code))
+    return render.see_other(place(request, account, "customer.details"))
 
 
 async def delete_form(request: web.Request) -> web.StreamResponse:
@@ -59,7 +59,7 @@ async def _delete_form(
 
 
 async def delete(request: web.Request) -> web.StreamResponse:
-    """Delete a customer whose name was typed and that nothing is open of."""
+    """Delete an account whose name was typed and that nothing is open of."""
     account = await find_open(request)
     typed = str((await request.post()).get("typed_name", "")).strip()
     async with request.app[POOL].acquire(timeout=5) as connection, connection.transaction():
@@ -72,7 +72,7 @@ async def delete(request: web.Request) -> web.StreamResponse:
             await audit.write(
                 connection,
                 request,
-                "customer.delete",
+                f"{account.kind}.delete",
                 account.title,
                 account_id=account.account_id,
                 old=old,
@@ -80,5 +80,5 @@ async def delete(request: web.Request) -> web.StreamResponse:
             )
     if reasons:
         return await _delete_form(request, account, reasons, {})
-    await render.flash(request, f"Customer {account.name} ({account.code}) deleted")
-    return render.see_other(address(request, "customer.list"))
+    await render.flash(request, f"{account.kind.capitalize()} {account.name} ({account.code}) deleted")
+    return render.see_other(address(request, f"{account.kind}.list"))

@@ -1,4 +1,4 @@
-"""What every page of a customer has around it, and how it is found."""
+"""What every page of a customer or reseller has around it, and how it is found."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,9 +7,9 @@ from aiohttp import web
 
 from admin.errors import NotFound
 from admin.forms.tab import TABS, Tab
-from admin.keys import POOL, USER
+from admin.keys import POOL, SETTINGS, USER
 from admin.permissions import Permission
-from admin.stores.accounts import Account, find_customer
+from admin.stores.accounts import Account, find_customer, find_reseller
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,17 +21,24 @@ class TabLink:
     is_current: bool
 
 
-async def find(request: web.Request) -> Account:
-    """The customer that the address names.
+async def find(request: web.Request, *, takes_own: bool = False) -> Account:
+    """The customer or reseller that the address names.
+
+    Args:
+        request: What is answered.
+        takes_own: Whether a reseller sees this page of itself.
 
     Raises:
         NotFound: there is none in the scope of the login.
     """
-    return await find_customer(request.app[POOL], request[USER].scope, request.match_info["code"])
+    pool, scope, code = request.app[POOL], request[USER].scope, request.match_info["code"]
+    if request.path.startswith("/resellers/"):
+        return await find_reseller(pool, scope, code, takes_own=takes_own)
+    return await find_customer(pool, scope, code)
 
 
 async def find_open(request: web.Request) -> Account:
-    """The same for a change: a customer that was deleted takes none.
+    """The same for a change: an account that was deleted takes none, nor does that of a reseller's own login.
 
     Raises:
         NotFound: there is none, or it is closed.
@@ -47,6 +54,13 @@ def address(request: web.Request, route: str, /, **parts: object) -> str:
     return str(request.app.router[route].url_for(**{name: str(part) for name, part in parts.items()}))
 
 
+def place(request: web.Request, account: Account, route: str, **parts: object) -> str:
+    """The address of a page of an account: `payment.list` of a reseller is `reseller_payment.list`."""
+    if account.kind == "reseller":
+        route = f"reseller{route.removeprefix('customer')}" if route.startswith("customer.") else f"reseller_{route}"
+    return address(request, route, code=account.code, **parts)
+
+
 def is_shown(request: web.Request, account: Account, tab: Tab) -> bool:
     """Whether a login sees a tab: a customer those that its account lets it change."""
     user = request[USER]
@@ -55,19 +69,33 @@ def is_shown(request: web.Request, account: Account, tab: Tab) -> bool:
 
 def frame(request: web.Request, account: Account, current: str) -> dict[str, Any]:
     """The values that `customers/frame.html` takes."""
-    user = request[USER]
-    pages = []
-    if user.may(Permission.CUSTOMERS_READ):
-        pages.append(("Details", "details", address(request, "customer.details", code=account.code)))
-    pages += [
-        (tab.title, tab.name, address(request, "item.list", code=account.code, tab=tab.name))
-        for tab in TABS.values()
-        if is_shown(request, account, tab)
-    ]
+    links = [TabLink(title, link, name == current) for title, name, link in _pages(request, account)]
+    return {
+        "account": account,
+        "tabs": links,
+        "is_own": request[USER].account_id == account.account_id,
+        "place": lambda route, **parts: place(request, account, route, **parts),
+        "ends_calls": request.app[SETTINGS].call.ends_suspended,
+    }
+
+
+def _pages(request: web.Request, account: Account) -> list[tuple[str, str, str]]:
+    """Title, name and address of each tab."""
+    user, pages = request[USER], []
+    is_own = user.account_id == account.account_id
+    if not is_own:
+        pages.append(("Details", "details", place(request, account, "customer.details")))
+    if account.kind == "customer":
+        pages += [
+            (tab.title, tab.name, address(request, "item.list", code=account.code, tab=tab.name))
+            for tab in TABS.values()
+            if is_shown(request, account, tab)
+        ]
+    if user.may(Permission.LOGINS_MANAGE) and not is_own:
+        pages.append(("Logins", "logins", place(request, account, "login.list")))
     if user.may(Permission.MONEY_READ):
-        if user.may(Permission.CUSTOMERS_READ) or "own_rates" in account.own:
+        if account.kind == "customer" and (user.may(Permission.CUSTOMERS_READ) or "own_rates" in account.own):
             pages.append(("Rates", "rates", address(request, "customer_rate.list", code=account.code)))
-        pages.append(("Payments", "payments", address(request, "payment.list", code=account.code)))
-        pages.append(("Statement", "statement", address(request, "statement.list", code=account.code)))
-    links = [TabLink(title, place, name == current) for title, name, place in pages]
-    return {"account": account, "tabs": links}
+        pages.append(("Payments", "payments", place(request, account, "payment.list")))
+        pages.append(("Statement", "statement", place(request, account, "statement.list")))
+    return pages

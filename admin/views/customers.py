@@ -9,10 +9,10 @@ from aiohttp import web
 
 from admin import export, render
 from admin.errors import NotFound
-from admin.keys import CONTROL, POOL, USER
+from admin.keys import CONTROL, POOL, SETTINGS, USER
 from admin.paging import COUNT_LIMIT, PAGE_SIZE, page_request
 from admin.permissions import Permission
-from admin.stores import users
+from admin.stores import accounts, users
 from admin.stores.customers import (
     SORTS,
     STATUSES,
@@ -20,6 +20,7 @@ from admin.stores.customers import (
     Customer,
     CustomerFilter,
     all_customers,
+    chosen_customers,
     list_customers,
 )
 from b2bua.control.client import ControlClient
@@ -43,6 +44,8 @@ COLUMNS: Final = {
 USUAL: Final = ("code", "status", "balance", "calls", "billing", "parent")
 OF_MONEY: Final = frozenset({"balance", "credit", "tariff"})
 SIZES: Final = (10, 20, 50, 100, 200, 500)
+MOST_CHOSEN: Final = SIZES[-1]
+"""Customers that are selected at a time: a page of them."""
 
 
 def _order(query: Mapping[str, str]) -> tuple[str, bool]:
@@ -64,7 +67,7 @@ async def show_list(request: web.Request) -> web.StreamResponse:
         "total": total,
         "count_limit": COUNT_LIMIT,
         "filter": chosen,
-        "statuses": STATUSES,
+        "statuses": {status: status.capitalize() for status in STATUSES},
         "types": TYPES,
         "sort": f"-{name}" if descending else name,
         "calls": await _calls_now(request.app[CONTROL], page.rows) if "calls" in columns else None,
@@ -73,8 +76,20 @@ async def show_list(request: web.Request) -> web.StreamResponse:
         "size": size,
         "sizes": SIZES,
         "formats": export.NOTES,
+        "tariffs": await _tariffs(request),
+        "ends_calls": request.app[SETTINGS].call.ends_suspended,
     }
     return await render.page(request, "customers/list", context)
+
+
+async def _tariffs(request: web.Request) -> dict[str, str]:
+    """What the selected ones may be given: a reseller has those of its own currency."""
+    user, pool = request[USER], request.app[POOL]
+    if not (user.may(Permission.CUSTOMERS_WRITE) and user.may(Permission.MONEY_READ)):
+        return {}
+    known = await accounts.resellers(pool, user.scope) if user.scope.top is not None else []
+    currency = known[0][2] if known else None
+    return {name: f"{name} ({money})" for name, money in await accounts.tariff_names(pool, currency, user.scope)}
 
 
 def _allowed(request: web.Request) -> dict[str, str]:
@@ -116,19 +131,39 @@ async def write_file(request: web.Request) -> web.StreamResponse:
         raise NotFound
     chosen, (name, descending) = CustomerFilter.read(request.query), _order(request.query)
     sees_money = request[USER].may(Permission.MONEY_READ)
-    heads = ["Account", "Name", "Company", "Type", "Status", "Web user", "Billing", "Sessions", "Calls/s", "Reseller"]
-    widths = [20, 36, 36, 12, 18, 22, 18, 16, 14, 20]
-    if sees_money:
-        heads += ["Tariff", "Balance", "Credit", "Currency"]
-        widths += [26, 26, 22, 16]
-    sheet = export.Sheet("Customers", "customers", [*heads, "Since (UTC)"], [*widths, 32])
 
     async def rows() -> export.Rows:
         found = all_customers(request.app[POOL], request[USER].scope, chosen, sort=name, descending=descending)
         async for customer in found:
             yield _row(customer, sees_money=sees_money)
 
-    return await export.send(request, kind, sheet, rows())
+    return await export.send(request, kind, _sheet(sees_money=sees_money), rows())
+
+
+async def write_chosen(request: web.Request) -> web.StreamResponse:
+    """Send the customers that were selected as a file."""
+    fields = await request.post()
+    kind = str(fields.get("format", ""))
+    if kind not in export.TYPES:
+        raise NotFound
+    sees_money = request[USER].may(Permission.MONEY_READ)
+    codes = [str(code) for code in fields.getall("code", [])][:MOST_CHOSEN]
+    found = await chosen_customers(request.app[POOL], request[USER].scope, codes)
+
+    async def rows() -> export.Rows:
+        for customer in found:
+            yield _row(customer, sees_money=sees_money)
+
+    return await export.send(request, kind, _sheet(sees_money=sees_money), rows())
+
+
+def _sheet(*, sees_money: bool) -> export.Sheet:
+    heads = ["Account", "Name", "Company", "Type", "Status", "Web user", "Billing", "Sessions", "Calls/s", "Reseller"]
+    widths = [20, 36, 36, 12, 18, 22, 18, 16, 14, 20]
+    if sees_money:
+        heads += ["Tariff", "Balance", "Credit", "Currency"]
+        widths += [26, 26, 22, 16]
+    return export.Sheet("Customers", "customers", [*heads, "Since (UTC)"], [*widths, 32])
 
 
 def _row(customer: Customer, *, sees_money: bool) -> list[export.Value]:

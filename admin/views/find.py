@@ -12,6 +12,7 @@ from admin.errors import NotFound
 from admin.keys import POOL, USER
 from admin.permissions import Permission
 from admin.stores.dids import find_did
+from admin.stores.logins import is_staff
 from admin.stores.tariffs import named
 from admin.views.customer_frame import address
 
@@ -19,7 +20,7 @@ NUMBER: Final = re.compile(r"[+(]?[0-9][0-9 ()/.-]*")
 
 
 async def _named(request: web.Request, text: str) -> str:
-    """The page of a DID, carrier, gateway or route of just this number, code or name; empty: there is none."""
+    """The page of a DID, carrier, gateway, route or user of just this number, code or name; empty: there is none."""
     user, pool = request[USER], request.app[POOL]
     if user.may(Permission.DIDS_READ) and NUMBER.fullmatch(text):
         number = re.sub(r"[^0-9]", "", text)
@@ -45,6 +46,8 @@ async def _named(request: web.Request, text: str) -> str:
         route_id = await pool.fetchval("SELECT id FROM route WHERE name = $1", text)
         if route_id is not None:
             return address(request, "route_entry.list", route=route_id)
+    if user.may(Permission.USERS_MANAGE) and await is_staff(pool, text):
+        return address(request, "user.details", login=text)
     return ""
 
 

@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import Any
+from urllib.parse import quote
 
 from aiohttp import web
+from markupsafe import Markup
 from pydantic import ValidationError
 
-from admin import audit, render
+from admin import audit, qr_code, render
 from admin.errors import NotFound
 from admin.forms.field import Filled, faults, typed
 from admin.forms.tab import TABS, Tab
@@ -17,7 +19,7 @@ from admin.paging import page_request
 from admin.permissions import STAFF, Permission
 from admin.rules import Trial, try_number
 from admin.stores import items
-from admin.stores.accounts import Account
+from admin.stores.accounts import Account, own_switches
 from admin.views.customer_frame import address, find, find_open, frame, is_shown
 from b2bua.account.device import IPDevice, ha1_md5, make_secret
 from b2bua.account.errors import Refused
@@ -30,6 +32,24 @@ def _tab(request: web.Request, account: Account) -> Tab:
     if tab is None or not is_shown(request, account, tab):
         raise NotFound
     return tab
+
+
+async def _may_change(request: web.Request, account: Account, tab: Tab) -> bool:
+    """Whether the login may change a tab: a reseller what its self-care switches let it change below it."""
+    user = request[USER]
+    if not user.may(Permission.CONFIGURATION_WRITE) or account.status == "closed":
+        return False
+    if user.role != "reseller" or not tab.own or user.account_id is None:
+        return True
+    return tab.own in await own_switches(request.app[POOL], user.account_id)
+
+
+async def _changeable(request: web.Request) -> tuple[Account, Tab]:
+    account = await find_open(request)
+    tab = _tab(request, account)
+    if not await _may_change(request, account, tab):
+        raise NotFound
+    return account, tab
 
 
 async def _item(request: web.Request, account: Account, tab: Tab) -> dict[str, Any]:
@@ -69,10 +89,9 @@ async def show_list(request: web.Request) -> web.StreamResponse:
 
 async def add(request: web.Request) -> web.StreamResponse:
     """Add an entry; the secret of a SIP user is shown in the answer, and never again."""
-    account = await find_open(request)
-    tab = _tab(request, account)
+    account, tab = await _changeable(request)
     values = _own_values(request, typed(await request.post(), tab.inputs), "no")
-    secret: dict[str, str] = {}
+    secret: Mapping[str, str | Markup] = {}
     try:
         form = tab.form.model_validate(values)
         _refuse_wide(request, form)
@@ -100,8 +119,7 @@ async def edit_form(request: web.Request) -> web.StreamResponse:
 
 async def change(request: web.Request) -> web.StreamResponse:
     """Store a changed entry."""
-    account = await find_open(request)
-    tab = _tab(request, account)
+    account, tab = await _changeable(request)
     row = await _item(request, account, tab)
     values = _own_values(request, typed(await request.post(), tab.inputs), _texts(row).get("is_trusted", "no"))
     if tab.name == "sip-users":
@@ -124,8 +142,7 @@ async def change(request: web.Request) -> web.StreamResponse:
 
 async def remove(request: web.Request) -> web.StreamResponse:
     """Remove an entry."""
-    account = await find_open(request)
-    tab = _tab(request, account)
+    account, tab = await _changeable(request)
     row = await _item(request, account, tab)
     try:
         async with request.app[POOL].acquire(timeout=5) as connection, connection.transaction():
@@ -142,8 +159,7 @@ async def remove(request: web.Request) -> web.StreamResponse:
 
 async def new_secret(request: web.Request) -> web.StreamResponse:
     """Give a SIP user another secret and show it once."""
-    account = await find_open(request)
-    tab = _tab(request, account)
+    account, tab = await _changeable(request)
     if tab.name != "sip-users":
         raise NotFound
     row = await _item(request, account, tab)
@@ -174,7 +190,7 @@ async def _trial(request: web.Request, account: Account, tab: Tab) -> Trial | No
     return try_number(texts, tab.kind, number, destination)
 
 
-async def _make_secret(request: web.Request, username: str) -> dict[str, str]:
+async def _make_secret(request: web.Request, username: str) -> dict[str, str | Markup]:
     settings = request.app[SETTINGS]
     realm: str | None = await request.app[POOL].fetchval("SELECT value FROM system_value WHERE name = 'realm'")
     realm, secret = realm or settings.sip.realm, make_secret()
@@ -184,8 +200,15 @@ async def _make_secret(request: web.Request, username: str) -> dict[str, str]:
         "realm": realm,
         "secret": secret,
         "server": server,
+        "drawing": qr_code.svg(_telephone_address(username, secret, server)),
         "ha1_md5": ha1_md5(username, realm, secret),
     }
+
+
+def _telephone_address(username: str, secret: str, server: str) -> str:
+    """What a telephone reads to set itself up: a SIP URI with the password in it (RFC 3261 §19.1.1)."""
+    host = f"[{server}]" if ":" in server and not server.startswith("[") and server.count(":") > 1 else server
+    return f"sip:{quote(username, safe='')}:{quote(secret, safe='')}@{host}"
 
 
 async def _registered(request: web.Request, account: Account) -> Counter[int] | None:
@@ -234,7 +257,7 @@ async def _page(
     errors: Mapping[str, str],
     *,
     row: Mapping[str, Any] | None = None,
-    secret: Mapping[str, str] | None = None,
+    secret: Mapping[str, str | Markup] | None = None,
 ) -> web.StreamResponse:
     pool = request.app[POOL]
     choices = {}
@@ -261,6 +284,6 @@ async def _page(
         "is_on": is_on,
         "trial": await _trial(request, account, tab),
         "query": request.query,
-        "may_change": request[USER].may(Permission.CONFIGURATION_WRITE) and account.status != "closed",
+        "may_change": await _may_change(request, account, tab),
     }
     return await render.page(request, "items/list", page, status=422 if errors else 200)

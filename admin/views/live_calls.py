@@ -10,8 +10,9 @@ from aiohttp import web
 
 from admin import audit, live, render
 from admin.errors import NotFound
-from admin.keys import CONTROL, PICTURES, USER
+from admin.keys import CONTROL, PICTURES, POOL, USER
 from admin.views import streams
+from admin.views.customer_frame import find, place
 from b2bua.control.messages import CALLS_LIMIT, Message
 
 SHOWN: Final = 100
@@ -49,6 +50,25 @@ async def _picture(request: web.Request) -> live.Picture:
     return live.Picture(version, render.part(request, "live_calls/_stream", context))
 
 
+async def hang_up_all(request: web.Request) -> web.StreamResponse:
+    """End every call of an account, and of those below it."""
+    account = await find(request)
+    ended = await request.app[CONTROL].hang_up(account_id=account.account_id)
+    if ended:
+        await _keep(request, "account_call.hang_up", account.title, account.account_id, {"calls": ended})
+    calls = "1 call" if ended == 1 else f"{ended} calls"
+    await render.flash(request, f"{calls} of {account.name} hung up" if ended else "There was no call to hang up")
+    return render.see_other(place(request, account, "customer.details"))
+
+
+async def _keep(request: web.Request, action: str, subject: str, account_id: int | None, facts: Message) -> None:
+    """Note it in the audit log once it is done: no fault of the database keeps a call up."""
+    told = ("account", "source", "destination", "state", "calls")
+    old = {name: facts[name] for name in told if facts.get(name) is not None}
+    async with request.app[POOL].acquire(timeout=5) as connection, connection.transaction():
+        await audit.write(connection, request, action, subject, account_id=account_id, old=old)
+
+
 async def hang_up(request: web.Request) -> web.StreamResponse:
     """End one call in scope."""
     try:
@@ -61,8 +81,8 @@ async def hang_up(request: web.Request) -> web.StreamResponse:
     if not call and scope.account_id is not None:
         raise NotFound  # of somebody else, or over
     ended = await control.hang_up(call_id=call_id)
-    facts = {name: call.get(name) for name in ("account", "source", "destination", "state")}
-    audit.record(request, "call.hang_up", call_id=call_id, ended=ended, **facts)
+    if ended:
+        await _keep(request, "call.hang_up", f"call {call_id}", call.get("account_id"), call)
     if not ended:
         return await render.done(request, "The call had already ended", "call.list")
     number = f" to {call['destination']}" if call else ""

@@ -38,9 +38,19 @@ async def change(request: web.Request) -> web.StreamResponse:
         errors["again"] = "Both entries of the new password must be the same"
     if errors:
         return await _form(request, errors)
-    await users.change_password(pool, user.user_id, await passwords.hash(new))
+    new_hash, hidden = await passwords.hash(new), {"password": ""}
+    async with pool.acquire(timeout=5) as connection, connection.transaction():
+        await users.change_password(connection, user.user_id, new_hash)
+        await audit.write(
+            connection,
+            request,
+            "password.change",
+            f"login {user.login}",
+            account_id=user.account_id,
+            old=hidden,
+            new=hidden,
+        )
     await session.start_session(request, user.user_id)
-    audit.record(request, "password.change")
     await render.flash(request, "Password changed")
     return render.see_other("/")
 

@@ -17,7 +17,7 @@ from admin.paging import page_request
 from admin.permissions import Permission
 from admin.stores import ledger
 from admin.stores.accounts import Account
-from admin.views.customer_frame import address, find, find_open, frame
+from admin.views.customer_frame import find, find_open, frame, place
 from b2bua.account.payment import KINDS, METHODS, OPTIONS, Payment
 from rating.errors import RatingError
 from rating.ledger import Origin, Posting, post_payment, revert_entry
@@ -25,7 +25,7 @@ from rating.ledger import Origin, Posting, post_payment, revert_entry
 
 async def show_list(request: web.Request) -> web.StreamResponse:
     """Show what was booked by hand, with an empty form."""
-    account = await find(request)
+    account = await find(request, takes_own=True)
     return await _page(request, account, {"option": "add_credit" if account.is_demo else "add_balance"}, {})
 
 
@@ -67,7 +67,7 @@ async def add(request: web.Request) -> web.StreamResponse:
         words = f"Reference {form.reference} was booked before with {formats.number(posting.amount, account.decimals)}"
         return await _page(request, account, values, {"reference": words})
     await render.flash(request, _told(account, posting, OPTIONS[form.option]))
-    return render.see_other(address(request, "payment.list", code=account.code))
+    return render.see_other(place(request, account, "payment.list"))
 
 
 def _told(account: Account, posting: Posting, what: str) -> str:
@@ -104,7 +104,7 @@ async def reverse(request: web.Request) -> web.StreamResponse:
         text = str(error)
         return await _page(request, account, {}, {"": text[0].upper() + text[1:]})
     await render.flash(request, _told(account, posting, f"Entry {entry} taken back"))
-    return render.see_other(address(request, "payment.list", code=account.code))
+    return render.see_other(place(request, account, "payment.list"))
 
 
 async def _page(
@@ -121,6 +121,8 @@ async def _page(
         "inputs": INPUTS,
         "methods": METHODS,
         "request_key": str(uuid4()),
-        "may_change": request[USER].may(Permission.PAYMENTS_WRITE) and account.status != "closed",
+        "may_change": request[USER].may(Permission.PAYMENTS_WRITE)
+        and account.status != "closed"
+        and account.account_id != request[USER].account_id,
     }
     return await render.page(request, "payments/list", page, status=422 if errors else 200)

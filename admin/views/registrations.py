@@ -9,7 +9,7 @@ from aiohttp import web
 
 from admin import audit, render
 from admin.errors import NotFound
-from admin.keys import CONTROL, USER
+from admin.keys import CONTROL, POOL, USER
 from admin.paging import COUNT_LIMIT, KeyParts, make_page, page_request
 from b2bua.control.client import ControlClient
 from b2bua.control.messages import REGISTRATIONS_LIMIT, ControlError, Message
@@ -112,9 +112,16 @@ async def remove(request: web.Request) -> web.StreamResponse:
         removed = await control.remove_registration(sip_user_id, contact)
     except ControlError as error:
         raise web.HTTPBadGateway from error
-    facts = {name: row[name] for name in ("username", "account", "source", "user_agent")}
-    audit.record(request, "registration.remove", sip_user_id=sip_user_id, contact=contact, removed=removed, **facts)
+    if removed:
+        await _keep(request, contact, row)
     return await render.done_in_place(request, f"Registration of {row['username']} removed", "registration.list")
+
+
+async def _keep(request: web.Request, contact: str, row: Message) -> None:
+    old = {name: row[name] for name in ("username", "source", "user_agent")} | {"contact": contact}
+    async with request.app[POOL].acquire(timeout=5) as connection, connection.transaction():
+        subject = f"registration of {row['username']}"
+        await audit.write(connection, request, "registration.remove", subject, account_id=row["account_id"], old=old)
 
 
 async def _find(control: ControlClient, account_ids: list[int] | None, sip_user_id: int, contact: str) -> Message:

@@ -8,7 +8,6 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from admin import audit, render
-from admin.errors import NotFound
 from admin.forms import customer as layout
 from admin.forms.field import Filled, Input, Section, context, faults, typed, without_secrets
 from admin.keys import PASSWORDS, POOL, USER
@@ -17,13 +16,14 @@ from admin.permissions import Permission
 from admin.stores import accounts, resellers
 from admin.stores.accounts import Account
 from admin.stores.resellers import Permit
-from admin.views.customer_frame import address
+from admin.views.customer_frame import address, find, find_open, frame
 from b2bua.account import customer as form_model
 from b2bua.account.errors import Refused
 from b2bua.account.registry import add_customer, change_customer
 
-_OF_CUSTOMERS: Final = frozenset({"media", "care"})
-"""Sections that only customers have: what a telephone sends, and what a customer's own login may change."""
+_OF_CUSTOMERS: Final = frozenset({"media"})
+"""Sections that only customers have: what a telephone sends."""
+_CARE: Final = "What the reseller's own logins may change of the customers below it; they see all of it."
 _NOT_ASKED: Final = {"customer_type": "live", "cli_by_destination": "no"}
 """Fields that only customers have, with what a new reseller gets: it pays, and has no telephones."""
 
@@ -43,6 +43,7 @@ def _sections(request: web.Request, routes: list[Permit], *, is_new: bool) -> li
         for section in layout.SECTIONS
         if section.name not in _OF_CUSTOMERS and (not section.needs or user.may(Permission(section.needs)))
     ]
+    sections = [replace(section, purpose=_CARE) if section.name == "care" else section for section in sections]
     above = (layout.RESELLER,) if is_new else ()
     sections[0] = replace(sections[0], title="Reseller", purpose="Who it is.", inputs=(*sections[0].inputs, *above))
     if is_new:
@@ -120,13 +121,9 @@ async def _new(request: web.Request, values: Mapping[str, str], errors: dict[str
     return await render.page(request, "resellers/new", page, status=422 if errors else 200)
 
 
-async def _find(request: web.Request) -> Account:
-    return await accounts.find_reseller(request.app[POOL], request[USER].scope, request.match_info["code"])
-
-
 async def details(request: web.Request) -> web.StreamResponse:
     """Show a reseller in its form."""
-    account = await _find(request)
+    account = await find(request)
     routes = await resellers.permits(request.app[POOL], request[USER].scope, account.account_id)
     values = form_model.texts_of(await accounts.read_form(request.app[POOL], account))
     values |= {f"route_{route.route_id}": "yes" for route in routes if route.is_permitted}
@@ -135,9 +132,7 @@ async def details(request: web.Request) -> web.StreamResponse:
 
 async def change(request: web.Request) -> web.StreamResponse:
     """Store what was changed; what the form does not show stays as it is."""
-    account, pool = await _find(request), request.app[POOL]
-    if account.status == "closed":
-        raise NotFound
+    account, pool = await find_open(request), request.app[POOL]
     routes = await resellers.permits(pool, request[USER].scope, account.account_id)
     values = typed(await request.post(), _inputs(_sections(request, routes, is_new=False)))
     fields, wanted = _split(values, routes)
@@ -178,7 +173,7 @@ async def _details(
     if values.get("tariff"):
         names.add(values["tariff"])
     page = {
-        "account": account,
+        **frame(request, account, "details"),
         "form": Filled(values, errors, {"tariff": {name: name for name in sorted(names, key=str.lower)}}),
         "sections": _sections(request, routes, is_new=False),
         "may_change": request[USER].may(Permission.RESELLERS_WRITE) and account.status != "closed",

@@ -25,8 +25,10 @@ COLUMNS = ("Time (UTC)", "What", "Reference", "Note", "Calls", "Debit", "Credit"
 
 
 async def show_own(request: web.Request) -> web.StreamResponse:
-    """Lead a customer to its own statement."""
-    return render.see_other(address(request, "statement.list", code=request[USER].account or "-"))
+    """Lead a customer or reseller to its own statement."""
+    user = request[USER]
+    route = "reseller_statement.list" if user.role == "reseller" else "statement.list"
+    return render.see_other(address(request, route, code=user.account or "-"))
 
 
 def _period(request: web.Request) -> Period:
@@ -39,7 +41,7 @@ def _period(request: web.Request) -> Period:
 
 async def show_list(request: web.Request) -> web.StreamResponse:
     """Show a page of the entries of a period."""
-    account, period = await find(request), _period(request)
+    account, period = await find(request, takes_own=True), _period(request)
     asked = page_request(request.query, ledger.STATEMENT_KEY)
     opening, page = await ledger.statement(request.app[POOL], account, period, asked)
     closing = await ledger.opening_balance(request.app[POOL], account, period.until)
@@ -57,7 +59,7 @@ async def show_list(request: web.Request) -> web.StreamResponse:
 
 async def write_file(request: web.Request) -> web.StreamResponse:
     """Send the whole period as a file."""
-    account, period = await find(request), _period(request)
+    account, period = await find(request, takes_own=True), _period(request)
     kind = request.query.get("format", "")
     if kind not in {"pdf", "xlsx"}:
         raise NotFound

@@ -74,6 +74,28 @@ async def change_customer(connection: Connection, code: str, form: Customer) -> 
     return {name: before["row"][name] for name in changed}, {name: after["row"][name] for name in changed}
 
 
+async def set_tariff(connection: Connection, code: str, tariff: str) -> str | None:
+    """Give an account another tariff and return the name of the one before.
+
+    Raises:
+        Refused: no such tariff, or another currency.
+    """
+    async with connection.transaction():
+        before = await connection.fetchrow(
+            """
+            SELECT account.parent_id, account.currency, tariff.name
+            FROM account LEFT JOIN tariff ON tariff.id = account.tariff_id
+            WHERE account.code = $1 FOR UPDATE OF account
+            """,
+            code,
+        )
+        assert before is not None
+        found = await _tariff(connection, tariff, before["parent_id"], before["currency"], f"account {code}")
+        await store.set_account(connection, code, {"tariff_id": found["id"]})
+    name: str | None = before["name"]
+    return name
+
+
 async def _row(connection: Connection, code: str) -> dict[str, Any]:
     record = await connection.fetchrow(
         """

@@ -10,8 +10,8 @@ Version history (the number of the newest file):
     7  what carriers ask of SIP, forwarding of SIP users, the messages of calls
     8  what media engines measured of a call
     9  fields of a customer, trial accounts, how payments came, who changed what
-    10 (kept free)
-    11 whose tariffs and ratecards are, long jobs of the panel
+   10  time zones, second factors and sessions of logins
+   11  whose tariffs and ratecards are, long jobs of the panel
 """
 
 SCHEMA_VERSION = 11

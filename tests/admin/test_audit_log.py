@@ -79,7 +79,7 @@ class TestList:
                 text = (await panel.get(address)).text
                 for hidden in ("Foreign", "CUST0102</a>", "203.0.113.9", "192.0.2.77"):
                     assert hidden not in text, address
-            assert shown((await panel.get("/audit-log")).text) == 1
+            assert shown((await panel.get("/audit-log?what=customer.change")).text) == 1
             assert shown((await panel.get("/audit-log?account=CUST0102")).text) == 0
 
         play(scenario)
@@ -209,3 +209,56 @@ def test_every_action_that_is_kept_has_a_name() -> None:
     writes = re.findall(r'audit\.write\(\s*connection,\s*request,\s*"([a-z_.]+)"', code)
     assert len(writes) >= 8
     assert set(writes) <= set(ACTIONS)
+    for name in ("set_status", "delete"):
+        assert {f"customer.{name}", f"reseller.{name}"} <= set(ACTIONS)
+    assert {"call.hang_up", "account_call.hang_up", "file.export", "session.refused", "session.locked"} <= set(ACTIONS)
+
+
+def test_acts_that_change_no_table_are_kept_in_words_too(play: Play) -> None:
+    async def scenario(panel: Panel) -> None:
+        accounts = await stock(panel)
+        data = panel.data
+        first, second = (f"0191b2c3-0000-7000-8000-00000000000{number}" for number in (1, 2))
+        panel.worker.add_call(first, data.chains[accounts["own"]], account="CUST0101")
+        panel.worker.add_call(second, data.chains[accounts["own"]], account="CUST0101")
+        panel.worker.add_ban("203.0.113.9")
+        await data.user("anna", "customer", accounts["own"])
+        for _ in range(2):
+            await panel.sign_in("anna", "Wrong-horse-7")
+        await panel.sign_in("nobody", "Wrong-horse-7")
+        assert (await panel.sign_in("anna")).status == 422  # while it is locked, which adds nothing
+        await panel.signed_in()
+        await panel.post(f"/live-calls/{first}/hang-up", {}, form="/live-calls")
+        page = "/customers/CUST0101"
+        await panel.post(f"{page}/hang-up", {}, form=page)
+        assert "1 call of Own customer hung up" in (await panel.get(page)).text
+        await panel.post(f"{page}/hang-up", {}, form=page)
+        assert "There was no call to hang up" in (await panel.get(page)).text
+        await panel.post("/bans/lift?source=203.0.113.9", {}, form="/bans")
+        await panel.post(f"{page}/switch", {}, form=page)
+        await panel.post("/switch-back", {}, form="/")
+        await panel.get("/customers/export?format=csv&q=Own")
+        kept = await data.connection.fetch("SELECT action, object, account_id FROM audit_entry ORDER BY id")
+        own = accounts["own"]
+        assert [tuple(row) for row in kept] == [
+            ("session.refused", "login anna", own),
+            ("session.locked", "login anna", own),
+            ("call.hang_up", f"call {first}", own),
+            ("account_call.hang_up", "account CUST0101", own),
+            ("ban.lift", "source 203.0.113.9", None),
+            ("switch.begin", "account CUST0101", own),
+            ("switch.end", "account CUST0101", own),
+            ("file.export", "file customers.csv", None),
+        ]
+        text = words((await panel.get("/audit-log")).text)
+        for line in (
+            "Sign-in refused, login locked",
+            "All calls of an account hung up",
+            "Ban lifted",
+            "Switched back",
+            "File exported",
+            "Q Own",
+        ):
+            assert line in text, line
+
+    play(scenario, lock_after=2)

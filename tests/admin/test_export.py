@@ -34,7 +34,7 @@ def test_last_line_says_what_was_left_out(run: Run, tmp_path: Path, monkeypatch:
             yield (f"row {number}", Decimal("0.12345678901234567"))
 
     async def view(request: web.Request) -> web.StreamResponse:
-        return await export.send(request, "xlsx", SHEET, rows())
+        return await export.stream(request, "xlsx", SHEET, rows())
 
     async def main() -> bytes:
         app = web.Application()

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from admin.qr_code import svg
 from b2bua.account.device import ha1_md5
 from tests.admin.conftest import Play
 from tests.admin.panel import Answer, Panel
@@ -99,6 +100,9 @@ class TestSIPUsers:
             assert secret
             [(user, kept)] = await rows(panel, "SELECT id, ha1_md5 FROM sip_user WHERE username = 'anna'")
             assert kept == ha1_md5("anna", "softswitch", secret[1])
+            server = re.search(r"Server\s+([^<\s]+)", answer.text)
+            assert server
+            assert str(svg(f"sip:anna:{secret[1]}@{server[1]}")) in answer.text
             assert secret[1] not in (await panel.get(f"{BASE}/sip-users")).text
             again = await send(panel, f"/sip-users/{user}/secret")
             other = re.search(r"Password\s+(\S+)", again.text)

@@ -180,11 +180,11 @@ def test_large_list_is_written_by_a_job_and_a_small_one_at_once(play: Play, monk
         for number in range(5):
             await panel.data.account(f"CUST000{number}")
         await panel.signed_in()
-        answer = await panel.post("/customers/export?format=csv", {}, form="/customers")
+        answer = await panel.post("/customers/export-all?format=csv", {}, form="/customers")
         assert (answer.status, len(answer.text.splitlines())) == (200, 6)
         monkeypatch.setattr(export, "COUNT_LIMIT", 3)
         for kind in ("csv", "xlsx"):
-            job = await panel.post(f"/customers/export?format={kind}&q=CUST000", {}, form="/customers")
+            job = await panel.post(f"/customers/export-all?format={kind}&q=CUST000", {}, form="/customers")
             assert "5 rows" in await ended(panel, job)
             response = await panel.client.get(f"{job.location}/file")
             assert f'filename="customers.{kind}"' in response.headers["Content-Disposition"]

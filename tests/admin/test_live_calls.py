@@ -2,11 +2,10 @@
 
 import asyncio
 
-import pytest
-
 from admin.keys import READERS
 from tests.admin.conftest import Play
 from tests.admin.panel import Panel
+from tests.admin.test_customer_form import entries, stock
 
 FIRST = "01890000-0000-7000-8000-000000000001"
 SECOND = "01890000-0000-7000-8000-000000000002"
@@ -60,9 +59,7 @@ def test_reseller_hangs_up_its_own_call_and_gets_404_for_another(play: Play) -> 
     play(scenario)
 
 
-def test_administrator_gets_a_toast_when_hanging_up_from_the_list(
-    play: Play, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_administrator_gets_a_toast_when_hanging_up_from_the_list(play: Play) -> None:
     async def scenario(panel: Panel) -> None:
         await two_calls(panel)
         await panel.signed_in()
@@ -72,9 +69,24 @@ def test_administrator_gets_a_toast_when_hanging_up_from_the_list(
         assert '"Call to 4930901820 hung up"' in answer.header("HX-Trigger")
         answer = await panel.post(f"/live-calls/{FIRST}/hang-up", {}, headers, form="/live-calls")
         assert "already ended" in answer.header("HX-Trigger")
+        [entry] = await entries(panel, "call.hang_up")
+        assert (entry["login"], entry["object"]) == ("somebody", f"call {FIRST}")
 
     play(scenario)
-    assert "call.hang_up" in capsys.readouterr().out
+
+
+def test_reseller_hangs_up_all_calls_of_a_customer_and_of_no_other(play: Play) -> None:
+    async def scenario(panel: Panel) -> None:
+        accounts = await stock(panel)
+        panel.worker.add_call(FIRST, panel.data.chains[accounts["own"]])
+        panel.worker.add_call(SECOND, panel.data.chains[accounts["foreign"]])
+        await panel.signed_in("reseller", accounts["reseller"])
+        page = "/customers/CUST0101"
+        assert (await panel.post("/customers/CUST0102/hang-up", {}, form=page)).status == 404
+        assert (await panel.post(f"{page}/hang-up", {}, form=page)).location == page
+        assert [call["call_id"] for call in panel.worker.calls] == [SECOND]
+
+    play(scenario)
 
 
 def test_customer_may_look_but_not_hang_up(play: Play) -> None:

@@ -3,9 +3,11 @@
 import pytest
 
 from b2bua.account.field import password_faults
+from conf.first_start import make_administrator
 from tests.admin.conftest import Play
 from tests.admin.data import PASSWORD
 from tests.admin.panel import Panel
+from tests.admin.test_customer_form import entries
 
 NEW = "Battery-staple-9"
 
@@ -63,5 +65,29 @@ def test_other_sessions_end_when_the_password_changes(play: Play) -> None:
         await panel.post("/password", {"current": PASSWORD, "new": NEW, "again": NEW}, form="/password")
         assert await panel.data.connection.fetchval("SELECT count(*) FROM panel_session") == 1
         assert (await panel.get("/")).status == 200
+
+    play(scenario)
+
+
+def test_first_administrator_has_to_change_the_password_it_was_given(play: Play) -> None:
+    async def scenario(panel: Panel) -> None:
+        given = await make_administrator(panel.data.connection)
+        assert given is not None
+        assert (await panel.sign_in("admin", given)).status == 303
+        for address in ("/", "/customers", "/users", "/my-login", "/second-factor"):
+            assert (await panel.get(address)).location == "/password", address
+        token = await panel.token("/password")
+        for address in ("/users/new-user", "/customers/new", "/my-login", "/second-factor"):
+            answer = await panel.post_raw(address, {"csrf_token": token, "login": "x", "role": "administrator"})
+            assert answer.location == "/password", address
+        assert await panel.data.connection.fetchval("SELECT count(*) FROM panel_user") == 1
+        same = {"current": given, "new": given, "again": given}
+        assert (await panel.post("/password", same, form="/password")).status == 422
+        fields = {"current": given, "new": NEW, "again": NEW}
+        assert (await panel.post("/password", fields, form="/password")).location == "/"
+        assert (await panel.get("/users")).status == 200
+        assert len(await entries(panel, "password.change")) == 1
+        panel.forget()
+        assert (await panel.sign_in("admin", given)).status == 422
 
     play(scenario)

@@ -26,6 +26,7 @@ def test_every_route_has_a_permission_and_a_name_of_its_own() -> None:
         "/healthz",
         "/metrics",
         "/sign-in",
+        "/sign-in/code",
     }
     for route in ROUTES:
         assert route.name.count(".") == 1

@@ -59,8 +59,10 @@ async def picture(panel: Panel) -> dict[str, list[Any]]:
 
 
 def paths(path: str, code: str, ids: dict[str, str]) -> list[str]:
+    if path.startswith("/resellers/"):
+        code = code.replace("CUST010", "RESE000")
     if "{tab}" not in path:
-        return [path.replace("{code}", code).replace("{entry}", ids["entry"])]
+        return [path.replace("{code}", code).replace("{entry}", ids["entry"]).replace("{login}", "f")]
     tabs = [tab for tab in ids if tab != "entry"]
     return [path.replace("{code}", code).replace("{tab}", tab).replace("{item}", ids[tab]) for tab in tabs]
 
@@ -75,7 +77,7 @@ def test_no_role_reaches_into_another_subtree(play: Play) -> None:
             await panel.signed_in(role, account, login=role)
             token, before = await panel.token("/"), await picture(panel)
             for route in ROUTES:
-                if "{code}" not in route.path:
+                if "{code}" not in route.path and "{login}" not in route.path:
                     continue
                 for path in paths(route.path, "CUST0102", ids):
                     answer = (
@@ -85,6 +87,7 @@ def test_no_role_reaches_into_another_subtree(play: Play) -> None:
                     )
                     assert answer.status == 404, (role, route.name, path)
                     assert "Foreign" not in answer.text
+                    assert "Name of RESE0002" not in answer.text
             assert await picture(panel) == before
 
     play(scenario)
@@ -139,10 +142,12 @@ def test_object_of_another_customer_is_not_found_below_the_own_one(play: Play) -
     async def scenario(panel: Panel) -> None:
         accounts = await stock(panel)
         ids = await foreign_objects(panel, accounts["foreign"])
+        await panel.data.user("f", "customer", accounts["foreign"])
         await panel.signed_in("reseller", accounts["reseller"])
         token, before = await panel.token("/"), await picture(panel)
         for route in ROUTES:
-            if "{code}" not in route.path or ("{item}" not in route.path and "{entry}" not in route.path):
+            parts = set(re.findall(r"{[a-z]+}", route.path))
+            if "{code}" not in parts or not {"{item}", "{entry}", "{login}"} & parts:
                 continue
             for path in paths(route.path, "CUST0101", ids):
                 answer = (
@@ -166,7 +171,7 @@ def test_role_without_the_permission_changes_nothing_of_any_customer(play: Play)
             await panel.signed_in(role, None if role in STAFF else accounts["own"], login=f"as{role}")
             token, before = await panel.token("/"), await picture(panel)
             for route in ROUTES:
-                if "{code}" not in route.path or route.permission in permissions:
+                if not re.search("{(code|login)}", route.path) or route.permission in permissions:
                     continue
                 for path in paths(route.path, "CUST0101", ids):
                     answer = (

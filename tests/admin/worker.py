@@ -114,7 +114,8 @@ class Worker:
             calls = [call for call in self.calls if ids is None or set(ids) & set(call["account_chain"])]
             return {"total": len(calls), "calls": calls[: request.get("limit", 1000)]}
         if request["verb"] == "hangup":
-            kept = [call for call in self.calls if call["call_id"] != request.get("call_id")]
+            of, one = request.get("account_id"), request.get("call_id")
+            kept = [call for call in self.calls if call["call_id"] != one and of not in call["account_chain"]]
             ended = len(self.calls) - len(kept)
             self.calls[:] = kept
             return {"ended": ended}
