@@ -12,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet -c constraints.txt
 
-.PHONY: help run test test-all browser check fmt bench bench-media behaviour crash loss fuzz assets db clean
+.PHONY: help run test test-all browser check fmt bench bench-media bench-panel behaviour crash loss fuzz assets screenshots db clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -62,11 +62,18 @@ bench: $(VENV)/.dev ## Measure parsing, transactions, decision and charge, then 
 bench-media: $(VENV)/.dev ## Measure what a packet of media costs in the kernel, in user space and in rtpengine where installed; root only
 	@$(BIN)/python -m benchmarks.media $(ARGS)
 
+bench-panel: $(VENV)/.dev $(VENV)/.assets ## Measure what each list of the panel costs with 100,000 customers and 1,000,000 call records
+	@$(BIN)/python -m benchmarks.panel $(ARGS)
+
 behaviour: $(VENV)/.dev ## Make a real call for every row of the tables in docs/behaviour.md §2 and §3, ARGS chooses rows by name
 	@.ci/packages sipp
 	@$(BIN)/python -m tests.behaviour $(ARGS)
 
 assets: $(VENV)/.assets ## Build the panel's browser files
+
+screenshots: $(VENV)/.dev $(VENV)/.browser ## Take the pictures of docs/panel.md anew, ARGS chooses some by name
+	@.ci/packages chromium
+	@$(BIN)/python -m tests.browser.screenshots $(ARGS)
 
 ROUNDS ?= 20
 

@@ -351,7 +351,8 @@ class _PDF:
     def _line(self, row: Sequence[Value], *, fill: bool = False) -> None:
         for value, width in zip(row, self._widths, strict=True):
             is_number = isinstance(value, int | Decimal)
-            text = "" if value is None else f"{value:f}" if isinstance(value, Decimal) else str(value)
+            # Zeros at the end would take the room of digits that count.
+            text = "" if value is None else f"{value.normalize():f}" if isinstance(value, Decimal) else str(value)
             self._pdf.cell(
                 width, self.HEIGHT, self._cut(text, width - 2), border="B", align="R" if is_number else "L", fill=fill
             )

@@ -267,7 +267,9 @@ class Worker:
 
     def _open_media(self) -> None:
         if addresses := engine_addresses(self._settings):
-            media = self._driver.media = MediaClient(addresses, self._driver.media_timed_out)
+            media = self._driver.media = MediaClient(
+                addresses, self._driver.media_timed_out, digit_heard=self._driver.digit_heard
+            )
             media.open()
             self._parts.callback(media.close)
 

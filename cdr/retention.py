@@ -1,4 +1,4 @@
-"""Retention: months that are too old are dropped, one partition each of `cdr`, `cdr_charge` and `call_trace`.
+"""Retention: months that are too old are dropped, one partition of each table that is kept by months.
 
 What was booked stays: the ledger is never shortened. A month with records that outside billing has not been given yet
 is kept until it has (`cdr.export`).
@@ -16,7 +16,10 @@ log = structlog.get_logger()
 _LOCK: Final = 5_060_117_003
 """Advisory lock, so that the writers of two machines do not drop the same month."""
 
-_NAME: Final = re.compile(r"(cdr|cdr_charge|call_trace)_(\d{4})_(\d{2})")
+PARENTS: Final = ("cdr", "cdr_charge", "call_trace", "traffic", "traffic_money")
+"""Records, what belongs to them, and what they come to."""
+
+_NAME: Final = re.compile(rf"({'|'.join(PARENTS)})_(\d{{4}})_(\d{{2}})")
 
 
 def first_kept(now: datetime, months: int) -> date:
@@ -68,8 +71,9 @@ async def _months(connection: asyncpg.Connection) -> list[date]:
         """
         SELECT partition.relname AS name
         FROM pg_inherits JOIN pg_class AS partition ON partition.oid = inhrelid
-        WHERE inhparent IN ('cdr'::regclass, 'cdr_charge'::regclass, 'call_trace'::regclass)
-        """
+        WHERE inhparent = ANY ($1::text[]::regclass[])
+        """,
+        PARENTS,
     )
     return sorted({month for row in rows if (month := month_of(row["name"])) is not None})
 
@@ -79,7 +83,7 @@ async def _drop(connection: asyncpg.Connection, month: date, exported_up_to: int
         # Everybody who reads records waits behind us meanwhile, so we do not wait long for those before us.
         await connection.execute("SET LOCAL lock_timeout = '2s'")
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
-        for parent in ("cdr", "cdr_charge", "call_trace"):
+        for parent in PARENTS:
             name = f"{parent}_{month:%Y_%m}"
             if not await _is_partition(connection, parent, name):
                 continue

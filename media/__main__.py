@@ -59,6 +59,7 @@ async def _run(settings: Settings) -> None:
         server = Server(engine.handle, own_socket(settings), listen)
     except OSError as error:
         raise InvalidSetting(f"[media] listen: {error}") from error
+    engine.notify = server.notify
     timer = _Timer(engine)
     # What is there now stays; a collection of it all would hold packets up.
     gc.freeze()

@@ -28,6 +28,12 @@ Result = TypeVar("Result")
 Done = Callable[[Result | MediaError], None]
 """Takes what came of a request: its result, or why there is none."""
 
+DigitHeard = Callable[[str, str, str, int], None]
+"""Takes a call, the tag of a side, the digit that it has pressed, and for how many milliseconds."""
+
+NOTICES_KEPT: Final = 256
+"""Numbers of digits by which one that is told again is recognised."""
+
 REPEAT_INTERVALS: Final = (0.1, 0.2, 0.3, 0.4)
 """A request is sent again after each of these; after the last it has failed. Together as long as a caller may wait."""
 
@@ -93,6 +99,8 @@ class MediaClient:
     Args:
         addresses: The engines; none: every request fails.
         timed_out: Called once for each of our calls that its engine says has fallen silent, or no longer knows.
+        digit_heard: Called with the call, the tag of the side, the digit and how many milliseconds it was pressed, of a
+            side whose digits are taken out.
         chooser: Randomness by which calls are shared among engines.
         is_logging: Whether engines that fall silent and come back are logged.
     """
@@ -102,11 +110,14 @@ class MediaClient:
         addresses: Sequence[EngineAddress],
         timed_out: Callable[[str], None] = lambda _: None,
         chooser: random.Random | None = None,
+        digit_heard: DigitHeard = lambda *_: None,
         *,
         is_logging: bool = True,
     ) -> None:
         self._engines = {address.name: _Engine(address) for address in addresses}
         self._timed_out = timed_out
+        self._digit_heard = digit_heard
+        self._notices: deque[tuple[_Engine, int]] = deque(maxlen=NOTICES_KEPT)
         self._chooser = chooser or random.Random()
         self._is_logging = is_logging
         self._requests: dict[bytes, _Request] = {}
@@ -196,6 +207,10 @@ class MediaClient:
         for other in self._engines.values():
             self._send(other, ng.delete(call_id), lambda _: None)
         done(NoEngine("no engine is known to have the call"))
+
+    def play_dtmf(self, call_id: str, from_tag: str, digit: str, duration_ms: int, done: Done[ng.Message]) -> None:
+        """Let a side press a digit."""
+        self._send_to_call(call_id, ng.play_dtmf(call_id, from_tag, digit, duration_ms), done)
 
     def statistics(self, name: str, done: Done[ng.Message]) -> None:
         """Ask an engine, by its name, how it is."""
@@ -333,11 +348,30 @@ class MediaClient:
                 return  # an ICMP error of an earlier request
             with contextlib.suppress(ng.MalformedMessage):
                 cookie, message, _ = ng.unpack(datagram)
+                if message.get("command") == "DTMF":
+                    self._hear_notice(engine, message)
+                    continue
                 request = self._requests.get(cookie)
                 if request is not None and request.engine is engine:
                     engine.has_answered = True
                     self._change(engine, is_up=True)
                     self._finish(cookie, _judge(message))
+
+    def _hear_notice(self, engine: _Engine, message: ng.Message) -> None:
+        """An engine tells of a digit, perhaps once more, perhaps of somebody else's call."""
+        call_id, tag, digit = (message.get(key) for key in ("call-id", "from-tag", "code"))
+        number, duration = message.get("number"), message.get("duration")
+        if not (isinstance(call_id, str) and isinstance(tag, str) and isinstance(digit, str)):
+            return
+        if not isinstance(number, int) or not isinstance(duration, int) or (engine, number) in self._notices:
+            return
+        self._notices.append((engine, number))
+        if self._calls.get(call_id) is not engine:
+            return
+        try:
+            self._digit_heard(call_id, tag, digit, duration)
+        except Exception:
+            log.exception("digit could not be passed on")
 
     def _finish(self, cookie: bytes, result: ng.Message | MediaError) -> None:
         request = self._requests.pop(cookie)

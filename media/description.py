@@ -55,8 +55,18 @@ class Medium:
 
     @property
     def is_secure(self) -> bool:
-        """Whether its RTP is encrypted, so that nobody but its ends reads RTCP."""
+        """Whether its RTP is encrypted."""
         return b"SAVP" in self.protocol.upper()
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether it is SRTP with keys in its own lines (RFC 4568), so that we can read it."""
+        return self.is_secure and any(line.startswith(b"a=crypto:") for line in self.lines)
+
+    @property
+    def is_passed_encrypted(self) -> bool:
+        """Whether it is SRTP whose keys its ends agree on by themselves."""
+        return self.is_secure and not self.has_keys
 
     @property
     def is_fax(self) -> bool:
@@ -190,6 +200,7 @@ def _find_direction(lines: Sequence[bytes], otherwise: str) -> str:
 
 
 def _show(line: bytes) -> str:
+    line = line.partition(b"inline:")[0]  # reasons are logged, and name no key
     return repr(line[:60].decode("utf-8", "replace"))
 
 

@@ -4,8 +4,11 @@ It has no socket for requests (`media/server.py`) and no timer: whoever runs it 
 `handle_timers` every second.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Mapping, Set
+from dataclasses import replace
+from functools import partial
 from typing import Any, Final, Protocol
 
 import structlog
@@ -13,13 +16,16 @@ import structlog
 from conf.settings import MediaSettings
 from media import ng
 from media.description import Medium
+from media.digits import complete_answer, events_said, is_tapped, listen, note_events, play
 from media.errors import MediaError, OutOfPorts, UnknownCall
 from media.interface import Interface, Interfaces, parse_interfaces
 from media.kernel_flow import Flow, FlowCount
+from media.keys import protocol_towards
 from media.ng import Message, Options, Source
 from media.offer_answer import Place, Policy, read_answer, read_offer, write
 from media.ports import PortPool
 from media.restart import SessionFile, restore_all, save
+from media.sdes import choose
 from media.session import Call, Leg, Offer, Stream
 
 log = structlog.get_logger()
@@ -98,6 +104,9 @@ class Engine:
         self._source = Source(settings.source)
         self.calls: dict[str, Call] = {}
         self._flows: dict[Flow, Stream] = {}
+        self.notify: Callable[[Message], None] = lambda _: None
+        """Tells clients what nobody has asked for."""
+        self._notices = itertools.count(time.time_ns())
         self._counted_at = self._looked_at = 0.0
         self._commands: Mapping[str, Callable[[Message], Message]] = {
             "ping": lambda _: {"result": "pong"},
@@ -109,6 +118,7 @@ class Engine:
             "timeouts": self._timeouts,
             "statistics": self._statistics,
             "block DTMF": lambda message: self._block_events(message, blocked=True),
+            "play DTMF": self._play,
             "unblock DTMF": lambda message: self._block_events(message, blocked=False),
         }
 
@@ -169,21 +179,28 @@ class Engine:
         if offer is None or call.side_of(_name(message, "from-tag")) != offer.side:
             raise UnknownCall("there is no offer of this tag")
         offered = [(medium.kind, medium.port > 0) for medium in offer.session.media]
-        session = read_answer(_description(message), offered, options)
+        body = _description(message)
+        session = read_answer(body, offered, options)
         other = 1 - offer.side
+        offer.check_keys(call.streams, session)
+        events = events_said(offer.body, offer.session, offer.options), events_said(body, session, options)
+        complete_answer(session, events[0], offer.options, options)
         call.tags[other], call.tag_times[other] = tag, time.time()
         if not offer.is_applied:
             self._apply(call, offer)
         call.holds[other] = session.is_held
         places: list[Place | None] = []
-        for stream, asked, medium in zip(call.streams, offer.session.media, session.media, strict=False):
+        media = zip(call.streams, offer.session.media, session.media, *events, strict=False)
+        for stream, asked, medium, *said in media:
             if not medium.port:
                 self._take_back(stream)
+                medium.protocol = asked.protocol
                 stream.is_refused = True
                 stream.unwire()
                 places.append(None)
                 continue
             places.append(self._accept(stream, offer, asked, medium, options))
+            note_events(stream, offer.side, said, (medium, asked), (offer.options, options))
         call.is_answered = True
         call.signalled_at, call.active_at = time.time(), time.monotonic()
         self._connect(call)
@@ -223,6 +240,9 @@ class Engine:
                 "calls": len(self.calls),
                 "ports": 2 * self.ports.used,
                 "kernel streams": len(self._flows),
+                "decrypted streams": sum(
+                    stream.is_decrypted for call in self.calls.values() for stream in call.streams
+                ),
                 "path": self._kernel.state if self._kernel is not None else "user space: switched off",
             },
         }
@@ -238,6 +258,17 @@ class Engine:
         self._connect(call)
         return {"result": "ok"}
 
+    def _play(self, message: Message) -> Message:
+        call = self._find(message)
+        side = call.side_of(_name(message, "from-tag"))
+        if side is None:
+            raise UnknownCall("there is no side of this tag")
+        self._take_back(play(call, side, message))
+        return {"result": "ok"}
+
+    def _digit_heard(self, call: Call, side: int, digit: str, duration_ms: int) -> None:
+        self.notify(ng.digit_heard(call.call_id, call.tags[side], digit, duration_ms, next(self._notices)))
+
     def _find(self, message: Message) -> Call:
         call = self.calls.get(_name(message, "call-id"))
         if call is None:
@@ -249,6 +280,9 @@ class Engine:
     def _place(self, call: Call, side: int, index: int, medium: Medium, options: Options) -> Place:
         """Make sure that a medium has both its legs, and say where the receiver of the offer is to send."""
         stream = call.streams[index]
+        protocol = protocol_towards(medium, options)
+        if medium.has_keys:
+            choose(medium.lines)
         near, far = (*options.direction, "", "")[:2]
         version = 6 if ":" in medium.address else 4
         if stream.legs[side] is None:
@@ -267,7 +301,9 @@ class Engine:
                 leg = stream.legs[1 - side] = self._open(interface)
             leg.interface = interface
         is_muxed = medium.is_muxed and not {"demux", "reject"} & {*options.rtcp_mux}
-        return _place_of(leg, medium, is_muxed=is_muxed)
+        is_secure = b"SAVP" in protocol.upper() and not medium.is_passed_encrypted
+        keys = leg.keys.offer(is_secure=is_secure, is_first=not call.is_answered)
+        return replace(_place_of(leg, medium, is_muxed=is_muxed), protocol=protocol, keys=keys)
 
     def _apply(self, call: Call, offer: Offer) -> None:
         """Let what an offer says of its side count."""
@@ -281,6 +317,7 @@ class Engine:
             stream.kind = medium.kind
             stream.is_refused = False
             stream.take_over(medium)
+            leg.keys.take_offer(medium)
             leg.aim(medium, offer.options.source or self._source, offer.options.received_from, is_muxed=leg.is_muxed)
 
     def _accept(self, stream: Stream, offer: Offer, asked: Medium, medium: Medium, options: Options) -> Place:
@@ -296,11 +333,10 @@ class Engine:
         source = offer.options.source or self._source
         leg.aim(asked, source, offer.options.received_from, is_muxed=here)
         other.aim(medium, options.source or self._source, options.received_from, is_muxed=there)
+        other.keys.take_answer(medium)
         stream.take_over(medium)
-        place = _place_of(leg, medium, is_muxed=here)
-        if options.media_address:
-            place = Place(options.media_address, place.port, place.rtcp_port, place.is_muxed)
-        return place
+        place = replace(_place_of(leg, medium, is_muxed=here), protocol=asked.protocol, keys=leg.keys.answered)
+        return replace(place, address=options.media_address) if options.media_address else place
 
     def _open(self, interface: Interface) -> Leg:
         return Leg(interface, self.ports.open(interface.address))
@@ -312,9 +348,12 @@ class Engine:
                 continue
             if stream.protocol:
                 stream.wire()
+            listen(call, stream, self._digit_heard)
             for leg in stream.legs:
                 if leg is not None:
                     leg.rtp.locked = self._when_locked(call, stream)
+                    if leg.keys.cipher is not None:
+                        leg.keys.cipher.noted = partial(self._save, call)
                     leg.start()
             self._hand_over(call, stream)
 
@@ -398,9 +437,9 @@ class Engine:
         first, second = stream.legs
         if self._kernel is None or stream.flow is not None or not stream.is_rtp or not stream.is_complete:
             return
-        if first is None or second is None or any(call.holds) or first.rtp.out is None:
+        if first is None or second is None or any(call.holds) or first.rtp.out is None or stream.is_decrypted:
             return
-        if first.rtp.blocked is not None or second.rtp.blocked is not None:
+        if first.rtp.blocked is not None or second.rtp.blocked is not None or is_tapped(stream):
             return
         flow = _flow_of(first, second)
         if flow is None or not all(self._is_outside(end[0]) for end in (flow.first, flow.second)):

@@ -10,13 +10,19 @@ The cookie matches answers to requests and marks repeated requests. A request na
     query    call-id                                      -> created, "last signal", tags, totals
     list     limit                                        -> calls: [call-id, …]
     block DTMF, unblock DTMF   call-id, from-tag          telephone-events of that side do not pass
+    play DTMF                  call-id, from-tag, code, duration, volume
+                                                          a digit (RFC 4733) as if that side had pressed it
     statistics                                            -> statistics: {calls, ports, kernel streams, path}
 
 and, of our own engine alone, which rtpengine answers with an error:
 
     timeouts                                              -> calls: [call-id, …] that fell silent; deleted by the client
 
-An error of our own engine has a `sip-status` besides: what the switch should answer with.
+An error of our own engine has a `sip-status` besides: what the switch should answer with. By itself it sends
+
+    DTMF     call-id, from-tag, code, duration, number    a side has pressed a digit, whose events are taken out
+
+to whoever has pinged it lately, three times, since nobody answers; the number tells which are the same.
 """
 
 from collections.abc import Mapping, Sequence
@@ -152,6 +158,12 @@ class Options:
     codec_except: tuple[str, ...] = ()
     """As offer, in the sender's order."""
 
+    codec_transcode: tuple[str, ...] = ()
+    """`telephone-event`: offered, or answered, though the sender does not; our engine knows no other."""
+
+    takes_events: bool = False
+    """Whether telephone-events of the sender are taken out (and told, by our engine)."""
+
     reorder: bool = False
     """Whether the codecs offered come first, in their order."""
 
@@ -171,6 +183,8 @@ class Options:
         for key, name in _TEXTS.items():
             if value := getattr(self, name):
                 message[key] = value
+        if self.takes_events:
+            message["DTMF-security"] = "drop"
         if self.received_from:
             message["received from"] = ["IP6" if ":" in self.received_from else "IP4", self.received_from]
         codec = {key: list(values) for key, name in _CODECS.items() if (values := getattr(self, name))}
@@ -199,6 +213,7 @@ class Options:
         options.received_from = (*_texts(known, "received from"), "", "")[1]
         options.source = _source_of(flags)
         options.reorder = "reorder codecs" in flags
+        options.takes_events = _text(known, "DTMF security") == "drop"
         codec = known.get("codec", {})
         if not isinstance(codec, dict):
             raise MalformedMessage("codec is not a dictionary")
@@ -219,6 +234,7 @@ _CODECS: Final = {
     "offer": "codec_offer",
     "mask": "codec_mask",
     "except": "codec_except",
+    "transcode": "codec_transcode",
 }
 
 
@@ -311,6 +327,17 @@ def statistics() -> Message:
 def block_dtmf(call_id: str, from_tag: str, *, blocked: bool) -> Message:
     """Keep the telephone-events of a side from the other, or let them through again."""
     return {"command": "block DTMF" if blocked else "unblock DTMF", "call-id": call_id, "from-tag": from_tag}
+
+
+def play_dtmf(call_id: str, from_tag: str, digit: str, duration_ms: int) -> Message:
+    """Let a side press a digit."""
+    return {"command": "play DTMF", "call-id": call_id, "from-tag": from_tag, "code": digit, "duration": duration_ms}
+
+
+def digit_heard(call_id: str, from_tag: str, digit: str, duration_ms: int, number: int) -> Message:
+    """Tell that a side has pressed a digit."""
+    told = {"command": "DTMF", "call-id": call_id, "from-tag": from_tag}
+    return {**told, "code": digit, "duration": duration_ms, "number": number}
 
 
 def error(reason: str, status: int = 0) -> Message:

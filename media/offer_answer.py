@@ -2,7 +2,8 @@
 
 Media lines stay in number and order; codecs are filtered and ordered as asked; hold stays in the notation it came in;
 ptime, fmtp and whatever else is not about addresses stays. ICE (RFC 8839) and bundling (RFC 9143) are taken out, since
-both lead past us. What is not datagrams, or is refused by a setting, gets port 0.
+both lead past us; so are keys of SRTP, since each side has its own (RFC 4568). What is not datagrams, or is refused by
+a setting, gets port 0.
 """
 
 from collections.abc import Sequence
@@ -12,13 +13,22 @@ from typing import Final
 from media.description import Description, Medium, lines_without, parse
 from media.errors import InvalidDescription
 from media.ng import Options
+from media.sdes import Crypto
 from media.sdp import AFTER_CODECS, CodecList, filter_codecs, parse_encoding
+from media.telephone_event import NAME, add_events
 
 ICE_LINES: Final = (
     b"a=candidate:", b"a=remote-candidates:", b"a=end-of-candidates", b"a=ice-", b"a=group:BUNDLE", b"a=bundle-only",
 )  # fmt: skip
 
-_REPLACED: Final = (*ICE_LINES, b"a=rtcp:", b"a=rtcp-mux")
+_REPLACED: Final = (*ICE_LINES, b"a=rtcp:", b"a=rtcp-mux", b"a=crypto:")
+_OTHER_KEYS: Final = (b"a=key-mgmt:", b"a=fingerprint:", b"a=setup:", b"a=tls-id:", b"k=")
+"""What leads to SRTP in other ways than RFC 4568."""
+
+_FEEDBACK: Final = b"a=rtcp-fb:"
+CONVERTED: Final = frozenset({NAME})
+"""What may be listed to one side though the other does not."""
+
 _EVERYTHING: Final = frozenset({"all", "full"})
 
 
@@ -33,6 +43,12 @@ class Place:
 
     is_muxed: bool = False
     """Whether RTCP may come to the port of RTP."""
+
+    protocol: bytes = b""
+    """What the receiver is shown; empty: as the sender has it."""
+
+    keys: tuple[Crypto, ...] = ()
+    """Ours for the receiver; none: it is in the clear, or its ends agree on keys by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +72,9 @@ def read_offer(body: bytes, options: Options, policy: Policy) -> Description:
         InvalidDescription: it is malformed, or nothing of it is left.
     """
     session = parse(filter_offered(body, options))
+    if not CONVERTED.isdisjoint(options.codec_transcode):
+        for medium in session.media:
+            add_events(medium, {})
     is_offered = any(medium.port for medium in session.media)
     for medium in session.media:
         if not policy.allows(medium):
@@ -117,12 +136,10 @@ def _session_address(lines: Sequence[bytes], session: Description, first: Place 
 
 
 def _write_medium(medium: Medium, place: Place | None, options: Options, session_address: str) -> list[bytes]:
-    protocol = medium.protocol
-    if options.transport_protocol and medium.is_rtp and not medium.is_secure and "S" not in options.transport_protocol:
-        protocol = options.transport_protocol.encode()
+    protocol = place.protocol if place is not None and place.protocol else medium.protocol
     port = place.port if place is not None else 0
     written = [b"m=%b %d %b %b" % (medium.kind.encode("latin-1"), port, protocol, medium.formats)]
-    lines = list(lines_without(medium.lines, _REPLACED))
+    lines = list(lines_without(medium.lines, _lines_to_drop(medium, protocol)))
     if place is None:
         return [*written, *(line for line in lines if not line.startswith(b"c="))]
     address = _nowhere(place.address) if medium.is_unspecified else place.address
@@ -132,11 +149,20 @@ def _write_medium(medium: Medium, place: Place | None, options: Options, session
         at = 1 if lines and lines[0].startswith(b"i=") else 0
         lines.insert(at, b"c=")
     written += [b"c=" + _network(address) if line.startswith(b"c=") else line for line in lines]
+    written += [key.to_line() for key in place.keys]
     if place.is_muxed:
         written.append(b"a=rtcp-mux")
     if place.rtcp_port is not None and medium.rtcp is not None:
         written.append(b"a=rtcp:%d" % (place.port if place.is_muxed else place.rtcp_port))
     return written
+
+
+def _lines_to_drop(medium: Medium, protocol: bytes) -> tuple[bytes, ...]:
+    if not medium.is_rtp:
+        return _REPLACED
+    dropped = _REPLACED if medium.is_passed_encrypted else (*_REPLACED, *_OTHER_KEYS)
+    # RFC 4585 §4.2: only profiles with feedback have it.
+    return dropped if protocol.upper().endswith(b"F") else (*dropped, _FEEDBACK)
 
 
 def _network(address: str) -> bytes:

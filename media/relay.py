@@ -12,8 +12,10 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from media.dtmf import Tap
 from media.ng import Source
 from media.rtp import HEADER_SIZE, Reception
+from media.srtp import Cipher
 
 Endpoint = tuple[str, int]
 
@@ -41,9 +43,9 @@ class Port:
 
     __slots__ = (
         "_candidate", "_candidate_count", "_hints", "_is_reading", "_loop", "_receive_from", "_receive_into", "_send",
-        "_send_to", "_socket", "_waiting", "advertised", "blocked", "control", "errors", "heard", "is_connected",
-        "is_rtcp", "last_at", "locked", "octets", "out", "out_control", "packets", "policy", "reception", "sibling",
-        "silent_for", "source",
+        "_send_to", "_socket", "_waiting", "advertised", "blocked", "cipher", "control", "errors", "heard",
+        "is_connected", "is_rtcp", "last_at", "locked", "octets", "out", "out_control", "packets", "policy",
+        "reception", "sibling", "silent_for", "source", "tap",
     )  # fmt: skip
 
     def __init__(self, opened: socket.socket, *, is_rtcp: bool = False) -> None:
@@ -66,8 +68,12 @@ class Port:
         """What sends on RTCP."""
         self.control: Port = self
         """Where RTCP that comes here is counted."""
+        self.cipher: Cipher | None = None
+        """Decrypts what comes from the end, encrypts what goes to it; None: nothing does."""
         self.blocked: int | None = None
         """A payload type that is not sent on; None: all are."""
+        self.tap: Tap | None = None
+        """Takes digits out of what comes, or puts them in; None: nothing does."""
         self.reception: Reception | None = None
         self.sibling: Port | None = None
         """Of RTCP, the port of RTP: both come from one host."""
@@ -124,7 +130,10 @@ class Port:
         if self._is_reading:
             self._is_reading = False
             self._loop.remove_reader(self._socket.fileno())
-        self.out = self.out_control = self.heard = None
+        self.out = self.out_control = self.heard = self.cipher = None
+        if self.tap is not None:
+            self.tap.close()
+            self.tap = None
         self.locked = _nothing
         self.silent_for = self.silence
 
@@ -140,8 +149,13 @@ class Port:
         try:
             if self.is_connected:
                 size = self._receive_into(_BUFFER)
+                if self.cipher is not None and (size := self._decrypt(size, self.cipher)) < 0:
+                    return
             else:
                 size, source = self._receive_from(_BUFFER)
+                # Where an end is, only packets tell that it has made.
+                if self.cipher is not None and (size := self._decrypt(size, self.cipher)) < 0:
+                    return
                 if source[:2] != self.source and not self._consider(source[:2], now):
                     self.errors += 1
                     return
@@ -150,6 +164,17 @@ class Port:
         self._receive(size, now)
         if self._waiting:
             self._receive_waiting()
+
+    def _decrypt(self, size: int, cipher: Cipher) -> int:
+        """Decrypt what is in the buffer; returns its size then, -1: it is to be dropped."""
+        data = bytes(_VIEW[:size])
+        is_control = self.is_rtcp or (size >= 8 and 192 <= _BUFFER[1] <= 223 and _BUFFER[0] >> 6 == 2)
+        plain = cipher.decrypt_control(data) if is_control else cipher.decrypt(data)
+        if plain is None:
+            self.errors += 1
+            return -1
+        _BUFFER[: len(plain)] = plain
+        return len(plain)
 
     def _receive(self, size: int, now: float) -> None:
         """Count what is in the buffer and send it on."""
@@ -165,7 +190,14 @@ class Port:
                 self.reception.receive(_BUFFER, now)
             if self.blocked is not None and _BUFFER[1] & 0x7F == self.blocked:
                 return
-        if (out := self.out) is None or not out.send(_VIEW[:size]):
+            if self.tap is not None and not (size := self.tap.take(_BUFFER, size, now)):
+                return
+        self._pass_on(size)
+
+    def _pass_on(self, size: int) -> None:
+        if (out := self.out) is None or not (
+            out.send(_VIEW[:size]) if out.cipher is None else out.send_encrypted(_VIEW[:size], out.cipher)
+        ):
             self.errors += 1
 
     def _receive_control(self, size: int, now: float) -> None:
@@ -175,8 +207,25 @@ class Port:
         control.last_at = now
         if self.heard is not None:
             self.heard(bytes(_VIEW[:size]), now)
-        if self.out_control is None or not self.out_control.send(_VIEW[:size]):
+        if (out := self.out_control) is None or not (
+            out.send(_VIEW[:size]) if out.cipher is None else out.send_control_encrypted(_VIEW[:size], out.cipher)
+        ):
             control.errors += 1
+
+    def pass_on(self, data: bytes) -> None:
+        """Send to the other end what did not come from this one."""
+        _BUFFER[: len(data)] = data
+        self._pass_on(len(data))
+
+    def send_encrypted(self, data: memoryview, cipher: Cipher) -> bool:
+        """Encrypt RTP and send it to the end; tells whether the system took it."""
+        encrypted = cipher.encrypt(bytes(data))
+        return encrypted is not None and self.send(memoryview(encrypted))
+
+    def send_control_encrypted(self, data: memoryview, cipher: Cipher) -> bool:
+        """The same of RTCP."""
+        encrypted = cipher.encrypt_control(bytes(data))
+        return encrypted is not None and self.send(memoryview(encrypted))
 
     def send(self, data: memoryview) -> bool:
         """Send to the end; tells whether the system took it."""
@@ -268,7 +317,9 @@ class Port:
         waiting, self._waiting = self._waiting, []
         for data in waiting:
             _BUFFER[: len(data)] = data
-            self._receive(len(data), time.monotonic())
+            size = len(data) if self.cipher is None else self._decrypt(len(data), self.cipher)
+            if size >= 0:
+                self._receive(size, time.monotonic())
 
     def _forget_source(self) -> None:
         self.source = self._candidate = None

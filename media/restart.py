@@ -1,11 +1,13 @@
 """The calls of an engine in a file, so that the engine that follows one that died goes on with them.
 
 A line of JSON for each change of a call, and one when it ends: written at once, not synced, since a crash of the
-process loses nothing that write(2) has taken. The file is written anew at the start and when it has grown.
+process loses nothing that write(2) has taken. The file is written anew at the start and when it has grown. It has the
+keys of SRTP, without which a call could not go on; what is out of date of them is gone within a minute.
 """
 
 import contextlib
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -30,8 +32,11 @@ State = dict[str, Any]
 _TIDY_ABOVE: Final = 1024 * 1024
 """A file of so many bytes is written anew, …"""
 
-_KEYS: Final = (b"a=crypto:", b"a=key-mgmt:", b"k=")
-"""Lines that nobody needs any more and that belong in no file."""
+KEYS_KEPT: Final = 60.0
+"""Keys of calls that have ended, or that were changed, stay in the file no longer, in seconds."""
+
+_KEYS: Final = (b"a=key-mgmt:", b"k=")
+"""Lines that we do nothing with and that belong in no file."""
 
 _TIDY_FACTOR: Final = 4
 """… if it is so many times as large as it was when it was last written."""
@@ -50,6 +55,7 @@ class SessionFile:
         self._descriptor = -1
         self._size = self._base = 0
         self._has_failed = False
+        self._old_keys_since: float | None = None
 
     def load(self) -> dict[str, State]:
         """Read what an earlier engine left; a line that was cut off is passed over."""
@@ -70,18 +76,25 @@ class SessionFile:
 
     def save(self, call_id: str, state: State) -> None:
         """Note how a call is now."""
+        self._note_old_keys(self._states.get(call_id))
         self._states[call_id] = state
         self._append(call_id, state)
 
     def drop(self, call_id: str) -> None:
         """Note that a call has ended."""
-        if self._states.pop(call_id, None) is not None:
+        if (state := self._states.pop(call_id, None)) is not None:
+            self._note_old_keys(state)
             self._append(call_id, None)
 
     def tidy(self) -> None:
-        """Write the file anew if it has grown."""
-        if self._size > max(_TIDY_ABOVE, _TIDY_FACTOR * self._base):
+        """Write the file anew if it has grown, or has old keys."""
+        old = self._old_keys_since is not None and time.monotonic() - self._old_keys_since >= KEYS_KEPT
+        if old or self._size > max(_TIDY_ABOVE, _TIDY_FACTOR * self._base):
             self._write_anew()
+
+    def _note_old_keys(self, state: State | None) -> None:
+        if self._old_keys_since is None and state is not None and state.get("has_keys"):
+            self._old_keys_since = time.monotonic()
 
     def close(self) -> None:
         """Close the file; with no call in it, remove it."""
@@ -119,7 +132,7 @@ class SessionFile:
             return
         if self._descriptor >= 0:
             os.close(self._descriptor)
-        self._descriptor = descriptor
+        self._descriptor, self._old_keys_since = descriptor, None
         self._size = self._base = len(data)
 
     def _fail(self, error: OSError) -> None:
@@ -140,6 +153,7 @@ def save(call: Call) -> State:
         "holds": call.holds,
         "offer": None if call.offer is None else _save_offer(call.offer),
         "streams": [_save_stream(stream) for stream in call.streams],
+        "has_keys": any(stream.is_decrypted for stream in call.streams),
     }
 
 
@@ -172,6 +186,10 @@ def _save_leg(leg: Leg) -> State:
         "shown": leg.interface.shown,
         "port": leg.pair.port,
         "is_muxed": leg.is_muxed,
+        "protocol": leg.protocol,
+        "keys": leg.keys.to_state(),
+        "events": leg.events,
+        "watched": leg.watched,
         "was_in_kernel": leg.was_in_kernel,
         "kernel": [leg.kernel_earlier.packets, leg.kernel_earlier.octets],
         "rtp": _save_port(leg.rtp),
@@ -235,12 +253,19 @@ def _restore_stream(stream: Stream, state: State, ports: PortPool) -> None:
 
 def _restore_leg(leg: Leg, state: State) -> None:
     leg.is_muxed = state["is_muxed"]
+    leg.protocol = state.get("protocol", "")
+    leg.keys.resume(state.get("keys"))
+    leg.events, leg.watched = (_numbers(state.get(name, {})) for name in ("events", "watched"))
     # What came while no engine ran was not measured, whoever passed it on.
     leg.was_in_kernel = True
     leg.kernel = leg.kernel_earlier = FlowCount(*state["kernel"])
     for port, each in ((leg.rtp, state["rtp"]), (leg.rtcp, state["rtcp"])):
         port.packets, port.octets = each["packets"], each["octets"]
         port.resume(_endpoint(each["advertised"]), Source(each["policy"]), _endpoint(each["source"]))
+
+
+def _numbers(values: dict[str, int]) -> dict[int, int]:
+    return {int(payload): int(rate) for payload, rate in values.items()}
 
 
 def _endpoint(value: Any) -> Endpoint | None:  # noqa: ANN401

@@ -101,6 +101,12 @@ class Reception:
         """Packets that did not come."""
         return max(0, self.expected - self.received)
 
+    def reached(self, now: float) -> tuple[int, int, int] | None:
+        """The SSRC, the newest sequence number, and the timestamp of what would come now; None: nobody knows."""
+        if self.ssrc < 0 or self._transit is None:
+            return None
+        return self.ssrc, self._highest, round(now * self._rate - self._transit) & 0xFFFFFFFF
+
     def _begin(self, sequence: int, ssrc: int) -> None:
         self._earlier_expected, self._earlier_received = self.expected, self.received
         self.ssrc, self._base, self._highest = ssrc, sequence, sequence

@@ -1,10 +1,12 @@
 """Sockets on which an engine hears requests: its own Unix socket, and UDP where that is set.
 
-A request that comes again, since its answer was lost, gets the same answer: cookies are remembered for a while.
+A request that comes again, since its answer was lost, gets the same answer: cookies are remembered for a while. What
+an engine tells by itself goes to all that have pinged it lately: they know which calls are theirs.
 """
 
 import asyncio
 import socket
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
@@ -24,6 +26,15 @@ BATCH: Final = 32
 
 ANSWERS_LIMIT: Final = 4096
 """Answers that are remembered."""
+
+CLIENTS_LIMIT: Final = 64
+"""Clients that are told something."""
+
+PINGED_WITHIN: Final = 10.0
+"""Seconds that a ping counts."""
+
+NOTICE_REPEATS: Final = (0.06, 0.18)
+"""What nobody answers is sent again after so many seconds."""
 
 _RECEIVE_BUFFER: Final = 4 * 1024 * 1024
 
@@ -63,6 +74,9 @@ class Server:
         self._handle = handle
         self._path = path
         self._answers: OrderedDict[tuple[bytes, Any], bytes] = OrderedDict()
+        self._clients: OrderedDict[Any, tuple[socket.socket, float]] = OrderedDict()
+        self._left = 0
+        """Of what is told by itself, how much is to be sent again."""
         self._sockets: list[socket.socket] = []
         self._loop = asyncio.get_running_loop()
         try:
@@ -83,12 +97,41 @@ class Server:
 
     def close(self) -> None:
         """Hear no more."""
+        self._clients.clear()
         for opened in self._sockets:
             self._loop.remove_reader(opened.fileno())
             opened.close()
         self._sockets.clear()
         if self._path is not None:
             self._path.unlink(missing_ok=True)
+
+    def notify(self, message: ng.Message) -> None:
+        """Tell something to whoever has pinged lately; it may come three times."""
+        datagram = ng.pack(b"notice", message)
+        since = time.monotonic() - PINGED_WITHIN
+        for source, (opened, pinged_at) in list(self._clients.items()):
+            if pinged_at < since:
+                del self._clients[source]
+            else:
+                self._tell(opened, datagram, source, NOTICE_REPEATS)
+
+    def _tell(self, opened: socket.socket, datagram: bytes, source: Any, left: Sequence[float]) -> None:  # noqa: ANN401
+        if opened.fileno() < 0:
+            return
+        self._send(opened, datagram, source)
+        if left:
+            self._left += 1
+            self._loop.call_later(left[0], self._repeat, opened, datagram, source, left[1:])
+
+    def _repeat(self, opened: socket.socket, datagram: bytes, source: Any, left: Sequence[float]) -> None:  # noqa: ANN401
+        self._left -= 1
+        self._tell(opened, datagram, source, left)
+
+    def _note_client(self, opened: socket.socket, source: Any) -> None:  # noqa: ANN401
+        self._clients[source] = opened, time.monotonic()
+        self._clients.move_to_end(source)
+        if len(self._clients) > CLIENTS_LIMIT:
+            self._clients.popitem(last=False)
 
     def _open(self, family: int, address: Any) -> None:  # noqa: ANN401 - as socket has them
         opened = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
@@ -103,7 +146,9 @@ class Server:
                 datagram, source = opened.recvfrom(65_536)
             except OSError:
                 return
-            answer = self._answer(datagram, source)
+            answer, command = self._answer(datagram, source)
+            if source and command == "ping":
+                self._note_client(opened, source)
             if answer and source:
                 self._send(opened, answer, source)
 
@@ -114,14 +159,15 @@ class Server:
         except OSError as error:
             log.debug("answer could not be sent", reason=str(error))
 
-    def _answer(self, datagram: bytes, source: Any) -> bytes:  # noqa: ANN401
+    def _answer(self, datagram: bytes, source: Any) -> tuple[bytes, object]:  # noqa: ANN401
+        """The answer to a request, and its command."""
         try:
             cookie, message, form = ng.unpack(datagram)
         except ng.MalformedMessage as error:
-            return ng.pack(error.cookie, ng.error(str(error))) if error.cookie else b""
+            return ng.pack(error.cookie, ng.error(str(error))) if error.cookie else b"", None
         known = self._answers.get((cookie, source))
         if known is not None:
-            return known
+            return known, None
         try:
             answer = ng.pack(cookie, self._handle(message), form)
         except (TypeError, ValueError) as error:
@@ -131,4 +177,4 @@ class Server:
         self._answers[cookie, source] = answer
         if len(self._answers) > ANSWERS_LIMIT:
             self._answers.popitem(last=False)
-        return answer
+        return answer, message.get("command")

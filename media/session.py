@@ -4,13 +4,14 @@ A leg is a pair of ports of ours and what is known of the end behind it; what co
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from media import ng, rtcp
 from media.description import Description, Medium
 from media.interface import Interface
 from media.kernel_flow import Flow, FlowCount
+from media.keys import LegKeys
 from media.ports import Pair
 from media.quality import ReportKeeper, judge
 from media.relay import Port
@@ -29,8 +30,8 @@ class Leg:
     """
 
     __slots__ = (
-        "interface", "is_muxed", "keeper", "kernel", "kernel_earlier", "kernel_last_at", "pair", "rtcp", "rtp",
-        "was_in_kernel",
+        "events", "interface", "is_muxed", "keeper", "kernel", "kernel_earlier", "kernel_last_at", "keys", "pair",
+        "protocol", "rtcp", "rtp", "was_in_kernel", "watched",
     )  # fmt: skip
 
     def __init__(self, interface: Interface, pair: Pair) -> None:
@@ -41,6 +42,13 @@ class Leg:
         self.rtp.control, self.rtcp.sibling = self.rtcp, self.rtp
         self.is_muxed = False
         """Whether RTCP goes to the end's port of RTP."""
+        self.keys = LegKeys()
+        self.events: dict[int, int] = {}
+        """Clock rate of the telephone-events that the end takes, by payload type."""
+        self.watched: dict[int, int] = {}
+        """Those of its own that are taken out; none: they pass."""
+        self.protocol = ""
+        """As the end has it."""
         self.keeper = ReportKeeper()
         self.kernel = FlowCount()
         """What the kernel has passed on from this end."""
@@ -53,6 +61,7 @@ class Leg:
     def aim(self, medium: Medium, policy: ng.Source, hint: str, *, is_muxed: bool) -> None:
         """Take over what a description says of the end."""
         self.is_muxed = is_muxed
+        self.protocol = medium.protocol.decode("latin-1")
         self.rtp.aim(medium.endpoint, policy, hint)
         if not is_muxed:
             self.rtcp.aim(medium.rtcp_endpoint, policy, hint)
@@ -78,6 +87,7 @@ class Leg:
         """Stop reading."""
         self.rtp.close()
         self.rtcp.close()
+        self.keys.close()
 
     @property
     def packets(self) -> int:
@@ -104,6 +114,7 @@ class Stream:
         self.kind = kind
         self.protocol = ""
         self.is_rtp = self.is_secure = False
+        """Secure: encrypted from end to end, so that nobody else reads RTCP."""
         self.is_refused = False
         """Whether the newest answer refused it."""
         self.legs: list[Leg | None] = [None, None]
@@ -117,7 +128,7 @@ class Stream:
     def take_over(self, medium: Medium) -> None:
         """Note what a description says of the medium itself."""
         self.protocol = medium.protocol.decode("latin-1")
-        self.is_rtp, self.is_secure = medium.is_rtp, medium.is_secure
+        self.is_rtp, self.is_secure = medium.is_rtp, medium.is_passed_encrypted
         if not medium.is_rtp:
             return
         named = find_encodings(medium.lines)
@@ -138,6 +149,7 @@ class Stream:
         for leg, other in ((first, second), (second, first)):
             # What is no RTP may look like RTCP by chance; it all goes the same way then.
             control = other.rtp if other.is_muxed or not self.is_rtp else other.rtcp
+            leg.rtp.cipher = leg.rtcp.cipher = leg.keys.cipher
             leg.rtp.control = leg.rtcp if self.is_rtp else leg.rtp
             leg.rtp.out, leg.rtp.out_control = other.rtp, control
             leg.rtcp.out = leg.rtcp.out_control = control
@@ -158,6 +170,11 @@ class Stream:
     def is_complete(self) -> bool:
         """Whether both ends are known for certain."""
         return all(leg is not None and leg.rtp.source is not None for leg in self.legs)
+
+    @property
+    def is_decrypted(self) -> bool:
+        """Whether it is SRTP on one of its legs, of which we have the keys."""
+        return any(leg is not None and leg.keys.cipher is not None for leg in self.legs)
 
     def block_events(self, side: int, *, blocked: bool) -> None:
         """Keep telephone-events that come from a side, or let them through again."""
@@ -184,11 +201,16 @@ class Stream:
         """
         leg = self.legs[side]
         message: ng.Message = {"index": index, "type": self.kind, "protocol": self.protocol, "flags": []}
+        if leg is not None and leg.protocol:
+            message["protocol"] = leg.protocol
         if leg is None:
             return {**message, "streams": []}
         if leg.is_muxed:
             message["flags"].append("rtcp-mux")
         flags = ["RTP"] if self.is_rtp else []
+        if leg.keys.cipher is not None:
+            message["flags"].append("SDES")
+            message["SRTP"] = leg.keys.report()
         if leg.rtp.source is not None:
             flags.append("confirmed")
         if self.flow is not None:
@@ -275,6 +297,17 @@ class Offer:
         self.session = session
         self.options = options
         self.is_applied = False
+
+    def check_keys(self, streams: Sequence[Stream], answer: Description) -> None:
+        """Look whether an answer's keys are those of this offer, before anything of it counts.
+
+        Raises:
+            InvalidDescription: they are not.
+        """
+        for stream, medium in zip(streams, answer.media, strict=False):
+            leg = stream.legs[1 - self.side]
+            if medium.port and leg is not None:
+                leg.keys.check_answer(medium)
 
 
 class Call:

@@ -5,7 +5,7 @@ from typing import Final
 from admin.forms.field import Input, Section
 from admin.forms.tab import RULE_HINT, Column, Rule, Tab
 from b2bua.account.customer import ROUNDINGS
-from b2bua.account.device import STATUSES
+from b2bua.account.device import DTMF, SRTP, STATUSES
 from b2bua.routing.gateway import DIVERSIONS, IDENTITIES, RELIABLE_RINGING, TLS_VERIFY, TRANSPORTS
 
 _STATUS: Final = Input("status", "Status", "What is inactive has no part in new calls.", "radio", STATUSES)
@@ -174,6 +174,17 @@ GATEWAY_SECTIONS: Final = (
                 "reliable_ringing", "Reliable ringing (100rel)", "Ringing is acknowledged.", "select", RELIABLE_RINGING
             ),
             Input("follows_redirects", "Follow redirects", "On: its 3xx answers are followed, five at most.", "switch"),
+        ),
+    ),
+    Section(
+        "media",
+        "Media",
+        "Calls with required encryption or converted digits go through a media engine.",
+        (
+            Input(
+                "srtp", "Encryption", "What it is offered. As offered: over TLS, if the caller does.", "select", SRTP
+            ),
+            Input("dtmf", "Digits", "How digits come to it.", "select", DTMF),
         ),
     ),
     Section(

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 from admin.forms.field import Input
 from b2bua.account import field as f
-from b2bua.account.device import STATUSES, TRANSPORTS, DialingRoute, IPDevice, SIPUser
+from b2bua.account.device import DTMF, SRTP, STATUSES, TRANSPORTS, DialingRoute, IPDevice, SIPUser
 from b2bua.policy.numbers import CLIRule, InvalidRule, NumberRule, Pattern
 
 
@@ -98,6 +98,24 @@ _CPS: Final = Input(
     is_needed=False,
     most=12,
 )
+_MEDIA: Final = (
+    Input(
+        "srtp",
+        "Encryption",
+        "Required: it is offered SRTP alone. As offered: over TLS, if the caller does.",
+        "radio",
+        is_needed=False,
+        options=SRTP,
+    ),
+    Input(
+        "dtmf",
+        "Digits",
+        "How digits come to it. Other than as they come: its calls go through a media engine.",
+        "radio",
+        is_needed=False,
+        options=DTMF,
+    ),
+)
 _STATUS: Final = Input("status", "Status", kind="radio", options=STATUSES)
 _LIMITS: Final = (
     Column("max_sessions", "Sessions", "sw-end", "limit"),
@@ -149,6 +167,7 @@ TABS: Final = {
                 Input("port", "Port", "Where calls to it are sent.", "number", is_needed=False, most=5),
                 Input("transport", "Transport", kind="radio", options={name: name.upper() for name in TRANSPORTS}),
                 Input("is_trusted", "Trusted", "On: its P-Asserted-Identity is the caller's number.", "switch"),
+                *_MEDIA,
                 _STATUS,
             ),
             (
@@ -177,6 +196,7 @@ TABS: Final = {
                 _CPS,
                 Input("voice_mail", "Voice mail", "Kept for the voice mail to come.", "switch"),
                 Input("voice_mail_email", "Voice mail address", kind="email", is_needed=False, most=100),
+                *_MEDIA,
                 _STATUS,
             ),
             (

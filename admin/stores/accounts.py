@@ -237,9 +237,10 @@ async def resellers(source: Pool | Connection, scope: Scope) -> list[tuple[str, 
         """
         WITH RECURSIVE subtree AS (
             SELECT id, 0 AS depth FROM account
-            WHERE CASE WHEN $1::bigint IS NULL THEN parent_id IS NULL ELSE id = $1 END
+            WHERE kind = 'reseller' AND CASE WHEN $1::bigint IS NULL THEN parent_id IS NULL ELSE id = $1 END
             UNION ALL
             SELECT account.id, depth + 1 FROM account JOIN subtree ON account.parent_id = subtree.id
+            WHERE account.kind = 'reseller'
         )
         SELECT code, name, currency FROM account JOIN subtree USING (id)
         WHERE kind = 'reseller' AND status <> 'closed'

@@ -1,5 +1,10 @@
-"""Figures of call analysis: the records of a period in scope, added up in one pass by each thing they are ranked by."""
+"""Figures of call analysis: the records of a period in scope, added up by each thing they are ranked by.
 
+Those of a customer are read and added up in one pass; those of everybody or of a reseller are kept by day
+(`admin.stores.traffic`).
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -8,6 +13,7 @@ from typing import Any, Final
 from admin.country_code import CODES, country_code
 from admin.errors import NotFound
 from admin.scope import Scope
+from admin.stores import traffic
 from admin.stores.reading import Pool, reading
 from admin.stores.record_filter import MATCHES, PARAMETERS, RecordFilter
 
@@ -15,30 +21,28 @@ SHOWN: Final = 10
 """Rows of a ranking."""
 ON_NET: Final = "on_net"
 """Stands for a country where a call stayed inside the switch."""
-_DIMENSIONS: Final = ("currency", "sip_code", "code", "carrier_id", "device", "prefix", "country", "start")
+_DIMENSIONS: Final = ("sip_code", "code", "carrier_id", "device", "prefix", "country", "start")
 """Bits of `grouping()`, from the lowest."""
 
 _FIGURES: Final = """
     WITH record AS (
-        SELECT date_bin($27::interval, cdr.received_at, $5) AS start, cdr.device, cdr.carrier_id, cdr.code,
-               cdr.sip_code, coalesce(cdr.q850_cause, 0) AS cause, cdr.currency, cdr.is_last, cdr.attempt, cdr.calls,
-               cdr.duration, cdr.post_dial_delay, cdr.gross, cdr.code = 'ANSWERED' AS is_answered,
+        SELECT date_bin($28::interval, cdr.received_at, $5) AS start, cdr.device, cdr.carrier_id, cdr.code,
+               cdr.sip_code, coalesce(cdr.q850_cause, 0) AS cause, cdr.is_last, cdr.attempt, cdr.calls,
+               cdr.duration, cdr.post_dial_delay, cdr.code = 'ANSWERED' AS is_answered,
                CASE cdr.kind WHEN 'on_net' THEN 'on_net'
                    ELSE left(coalesce(nullif(cdr.destination_used, ''), cdr.destination_received), 3) END AS country,
                left(coalesce(nullif(cdr.destination_used, ''), cdr.destination_received), 5) AS prefix
         FROM cdr
         WHERE {matches}
     ), figures AS (
-        SELECT grouping(start, country, prefix, device, carrier_id, code, sip_code, currency) AS missing,
-               start, country, prefix, device, carrier_id, code, sip_code, cause, currency,
+        SELECT grouping(start, country, prefix, device, carrier_id, code, sip_code) AS missing,
+               start, country, prefix, device, carrier_id, code, sip_code, cause,
                coalesce(sum(calls) FILTER (WHERE is_last), 0) AS calls,
                coalesce(sum(calls) FILTER (WHERE attempt > 0), 0) AS attempts,
                count(*) FILTER (WHERE is_answered) AS answered,
-               sum(duration) AS seconds, count(post_dial_delay) AS delays, sum(post_dial_delay) AS delayed,
-               sum(gross) AS price
+               sum(duration) AS seconds, count(post_dial_delay) AS delays, sum(post_dial_delay) AS delayed
         FROM record
-        GROUP BY GROUPING SETS ((), (start), (country), (prefix), (device), (carrier_id), (code), (sip_code, cause),
-                                (currency))
+        GROUP BY GROUPING SETS ((start), (country), (prefix), (device), (carrier_id), (code), (sip_code, cause))
     ), ranked AS (
         SELECT figures.*,
                row_number() OVER (PARTITION BY missing
@@ -46,33 +50,15 @@ _FIGURES: Final = """
                                            prefix, device, sip_code, cause, carrier_id) AS place
         FROM figures
     )
-    SELECT missing, start, country, prefix, device, carrier_id, code, sip_code, cause, currency,
-           calls, attempts, answered, seconds, delays, delayed, price
+    SELECT missing, start, country, prefix, device, carrier_id, code, sip_code, cause,
+           calls, attempts, answered, seconds, delays, delayed
     FROM ranked
-    WHERE place <= $28 OR start IS NOT NULL OR country IS NOT NULL OR code IS NOT NULL OR currency IS NOT NULL
+    WHERE place <= $29 OR start IS NOT NULL OR country IS NOT NULL OR code IS NOT NULL
     ORDER BY missing, place
 """
 
-_COSTS: Final = """
-    SELECT cdr_charge.currency,
-           sum(cdr_charge.gross) FILTER (WHERE CASE WHEN $27::bigint IS NULL THEN cdr_charge.level = -1
-                                               ELSE cdr_charge.account_id = $27 END) AS cost,
-           sum(cdr_charge.profit) FILTER (
-               WHERE cdr_charge.level = coalesce(array_position(cdr.account_chain, $27) - 1,
-                                                 cardinality(cdr.account_chain)) - 1) AS profit
-    FROM cdr
-    JOIN cdr_charge ON cdr_charge.call_id = cdr.call_id AND cdr_charge.attempt = cdr.attempt
-                   AND cdr_charge.received_at = cdr.received_at
-    WHERE cdr_charge.received_at >= $5 AND cdr_charge.received_at < $6
-      AND cdr.code = 'ANSWERED'
-      AND {matches}
-    GROUP BY cdr_charge.currency
-    ORDER BY cdr_charge.currency
-"""
-
 _FIGURES_QUERY: Final = _FIGURES.replace("{matches}", MATCHES)
-_COSTS_QUERY: Final = _COSTS.replace("{matches}", MATCHES)
-assert PARAMETERS == 26, "the parameters of these queries follow those of MATCHES"
+assert PARAMETERS == 27, "the parameters of this query follow those of MATCHES"
 
 _ACCOUNT: Final = """
     WITH RECURSIVE above AS (
@@ -80,7 +66,7 @@ _ACCOUNT: Final = """
         UNION ALL
         SELECT upper.id, upper.parent_id FROM account AS upper JOIN above ON upper.id = above.parent_id
     )
-    SELECT account.code, account.name, account.kind
+    SELECT account.code, account.name, account.kind, account.id AS account_id
     FROM account
     WHERE account.code = $1 AND ($2::bigint IS NULL OR account.id = $2)
       AND ($3::bigint IS NULL OR $3 IN (SELECT above.id FROM above))
@@ -112,8 +98,6 @@ class Figures:
     """How many attempts rang."""
     delayed: Decimal = Decimal(0)
     """Seconds until their first sign of ringing."""
-    price: Decimal | None = None
-    """What the accounts pay; only where it is of one currency."""
 
     @property
     def mean_duration(self) -> Decimal | None:
@@ -131,7 +115,7 @@ class Figures:
         return self.seconds / 60
 
     def add(self, other: "Figures") -> None:
-        """Add another one, that has none of the same records; the price is not."""
+        """Add another one, that has none of the same records."""
         self.calls += other.calls
         self.attempts += other.attempts
         self.answered += other.answered
@@ -168,6 +152,7 @@ class Analysed:
     code: str
     name: str
     kind: str
+    account_id: int
 
 
 @dataclass(slots=True)
@@ -214,24 +199,28 @@ async def analyse(
         carriers: Whether to load the ranking of carriers.
     """
     found = Analysis()
+    account_id, is_kept = await _account(pool, scope, chosen)
     async with reading(pool) as connection:
         await connection.execute("SET LOCAL work_mem = '64MB'")  # so that each grouping is hashed and nothing is sorted
         narrowing = await chosen.parameters(connection, scope)
-        rows = await connection.fetch(_FIGURES_QUERY, *narrowing, step, 2 * SHOWN)
-        costs = await connection.fetch(_COSTS_QUERY, *narrowing, scope.account_id) if cost else []
-        groups = _sort_out(rows)
+        first, last = (moment.date() for moment in narrowing[4:6])
+        if is_kept:
+            groups = await traffic.summarise(connection, account_id, first, last, step, 2 * SHOWN)
+        else:
+            groups = _sort_out(await connection.fetch(_FIGURES_QUERY, *narrowing, step, 2 * SHOWN))
+        amounts = await traffic.money(connection, account_id, first, last, scope.account_id or 0)
         names = await _device_names(connection, [str(row["device"]) for row in groups["device"]])
         sellers = {}
         if carriers:
             ids = [row["carrier_id"] for row in groups["carrier_id"]]
             sellers = {row["id"]: (row["code"], row["name"]) for row in await connection.fetch(_CARRIERS, ids)}
-    for row in groups[""]:
-        found.total = _figures(row)
     found.times = {row["start"]: _figures(row) for row in groups["start"]}
+    for part in found.times.values():
+        found.total.add(part)
     found.countries = _countries(groups["country"])
-    found.prefixes = [Rank(row["prefix"], row["prefix"], "", _figures(row)) for row in groups["prefix"]][:SHOWN]
+    found.prefixes = [Rank(row["prefix"], row["prefix"], "", _figures(row)) for row in _with_calls(groups["prefix"])]
     found.devices = []
-    for row in groups["device"][:SHOWN]:
+    for row in _with_calls(groups["device"]):
         name, owner = names.get(row["device"], (row["device"], "deleted"))
         found.devices.append(Rank(row["device"], name, owner, _figures(row)))
     found.carriers = [
@@ -242,22 +231,43 @@ async def analyse(
     ][:SHOWN]
     found.codes = {row["code"]: _figures(row) for row in groups["code"] if row["calls"]}
     found.answers = [
-        (row["sip_code"], row["cause"], _figures(row)) for row in groups["sip_code"] if not row["answered"]
+        (row["sip_code"], row["cause"], _figures(row))
+        for row in groups["sip_code"]
+        if row["calls"] and not row["answered"]
     ]
-    found.money = _money(groups["currency"], costs, is_shown=money)
+    found.money = [
+        Money(currency, price if money else None, *((paid, profit) if cost else (None, None)))
+        for currency, price, paid, profit in amounts
+        if money or cost
+    ]
     return found
 
 
-def _sort_out(rows: list[Any]) -> dict[str, list[Any]]:
-    """The rows of each grouping by the name of what they are grouped by; without a name those that are of nothing."""
+async def _account(pool: Pool, scope: Scope, chosen: RecordFilter) -> tuple[int, bool]:
+    """Whose records are looked at, 0 for everybody's, and whether their figures are kept: not those of a customer.
+
+    Raises:
+        NotFound: the account is not in scope.
+    """
+    if code := chosen.get("account"):
+        account = await find_account(pool, scope, code)
+        return account.account_id, account.kind == "reseller"
+    return scope.account_id or 0, scope.exact is None
+
+
+def _with_calls(rows: Sequence[Any]) -> Sequence[Any]:
+    return [row for row in rows if row["calls"]][:SHOWN]
+
+
+def _sort_out(rows: list[Any]) -> dict[str, Sequence[Any]]:
+    """The rows of each grouping by the name of what they are grouped by; those that are of nothing are left out."""
     every = (1 << len(_DIMENSIONS)) - 1
-    groups: dict[str, list[Any]] = {name: [] for name in ("", *_DIMENSIONS)}
+    groups: dict[str, list[Any]] = {name: [] for name in _DIMENSIONS}
     for row in rows:
-        bit = every & ~row["missing"]
-        name = _DIMENSIONS[bit.bit_length() - 1] if bit else ""
-        if not name or (row[name] not in {None, ""} and (row["calls"] or name in {"carrier_id", "currency"})):
+        name = _DIMENSIONS[(every & ~row["missing"]).bit_length() - 1]
+        if row[name] not in {None, ""}:
             groups[name].append(row)
-    return groups
+    return dict(groups)
 
 
 def _figures(row: Any) -> Figures:  # noqa: ANN401 - asyncpg's row
@@ -268,11 +278,10 @@ def _figures(row: Any) -> Figures:  # noqa: ANN401 - asyncpg's row
         row["seconds"] or Decimal(0),
         row["delays"],
         row["delayed"] or Decimal(0),
-        row["price"],
     )
 
 
-def _countries(rows: list[Any]) -> list[Rank]:
+def _countries(rows: Sequence[Any]) -> list[Rank]:
     """Countries by calls; the rows are by the first three digits, which hold every country code."""
     countries: dict[str, Figures] = {}
     for row in rows:
@@ -296,17 +305,3 @@ async def _device_names(connection: Any, keys: list[str]) -> dict[str, tuple[str
             ids[kind].append(int(number))
     rows = await connection.fetch(_DEVICES, ids["ip"], ids["user"])
     return {row["key"]: (row["name"], row["account"]) for row in rows}
-
-
-def _money(prices: list[Any], costs: list[Any], *, is_shown: bool) -> list[Money]:
-    paid = {row["currency"]: row["price"] for row in prices} if is_shown else {}
-    other = {row["currency"]: row for row in costs}
-    return [
-        Money(
-            currency,
-            paid.get(currency),
-            other[currency]["cost"] if currency in other else None,
-            other[currency]["profit"] if currency in other else None,
-        )
-        for currency in sorted({*paid, *other})
-    ]

@@ -12,6 +12,7 @@ from admin.format import parse_input_time
 from admin.paging import KeyParts, Page, PageRequest, make_page
 from admin.scope import Scope
 from admin.stores.reading import Pool, reading
+from admin.stores.subtree import sellers
 from rating.ledger import Connection
 
 KEY: Final[KeyParts] = (int,)
@@ -136,29 +137,22 @@ class AuditFilter:
 
 
 _LIST: Final = """
-    WITH RECURSIVE visible AS (
-        SELECT top.id FROM account AS top WHERE top.id = $2
-        UNION ALL
-        SELECT below.id FROM account AS below JOIN visible ON below.parent_id = visible.id
-    ), named AS (
-        SELECT top.id FROM account AS top WHERE top.code = $5
-        UNION ALL
-        SELECT below.id FROM account AS below JOIN named ON below.parent_id = named.id
-    )
     SELECT audit_entry.id, audit_entry.at, audit_entry.login, audit_entry.role, audit_entry.acting_as,
            audit_entry.action, account.code AS account, coalesce(account.kind = 'customer', false) AS is_customer,
            audit_entry.object, audit_entry.old, audit_entry.new, audit_entry.source, audit_entry.request_id
     FROM audit_entry
     LEFT JOIN account ON account.id = audit_entry.account_id
     WHERE ($1::bigint IS NULL OR audit_entry.account_id = $1)
-      AND ($2::bigint IS NULL OR audit_entry.account_id IN (SELECT visible.id FROM visible))
+      AND ($2::bigint[] IS NULL OR account.id = ANY ($2) OR account.parent_id = ANY ($2))
       AND ($3::text IS NULL OR audit_entry.login ILIKE $3 OR audit_entry.acting_as ILIKE $3)
       AND ($4::text IS NULL OR audit_entry.action = $4)
-      AND ($5::text IS NULL OR audit_entry.account_id IN (SELECT named.id FROM named)
-           OR audit_entry.object = 'account ' || $5)
+      AND ($5::text IS NULL OR audit_entry.account_id = ANY ($10::bigint[]) OR account.parent_id = ANY ($10)
+           OR (account.id IS NULL AND audit_entry.object = 'account ' || $5))
       AND ($6::timestamptz IS NULL OR audit_entry.at >= $6)
       AND ($7::timestamptz IS NULL OR audit_entry.at < $7)
 """
+
+_ACCOUNT: Final = "SELECT id FROM account WHERE code = $1"
 
 _OLDER: Final = """
       AND ($8::bigint IS NULL OR audit_entry.id < $8)
@@ -177,9 +171,10 @@ async def list_entries(pool: Pool, scope: Scope, chosen: AuditFilter, asked: Pag
     """A page of the entries about the accounts in scope, newest first; those about no account are for staff."""
     query = _LIST + (_NEWER if asked.backward else _OLDER)
     async with reading(pool) as connection:
-        rows = await connection.fetch(
-            query, scope.exact, scope.top, *chosen.parameters(), *asked.parts(1), asked.size + 1
-        )
+        visible = await sellers(connection, scope.top)
+        named = await sellers(connection, await connection.fetchval(_ACCOUNT, chosen.account)) or []
+        narrowing = (scope.exact, visible, *chosen.parameters())
+        rows = await connection.fetch(query, *narrowing, *asked.parts(1), asked.size + 1, named)
     return make_page([_kept(row) for row in rows], asked, lambda entry: (entry.entry_id,))
 
 

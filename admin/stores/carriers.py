@@ -177,7 +177,7 @@ async def find_gateway(source: Pool | Connection, carrier: Carrier, gateway_id: 
         SELECT id, name, host, port, transport, status, priority, weight, max_sessions, cps, max_duration,
                invite_timeout, progress_timeout, ring_timeout, session_timer, probe_interval, identity, diversion,
                from_user, from_domain, is_trusted, passed_headers, added_headers, auth_user, registers,
-               register_expires, tls_verify, reliable_ringing, prefers_tcp, follows_redirects,
+               register_expires, tls_verify, reliable_ringing, prefers_tcp, follows_redirects, srtp, dtmf,
                auth_secret <> '' AS has_secret
         FROM gateway WHERE id = $1 AND carrier_id = $2
         """,

@@ -10,6 +10,13 @@ from typing import Any, Final
 from admin.paging import COUNT_LIMIT, KeyParts, Page, PageRequest, make_page
 from admin.scope import Scope
 from admin.stores.reading import Pool, reading
+from admin.stores.subtree import sellers
+
+_TYPED: Final = (
+    *("search", "search_address", "status", "customer_type", "company", "login", "customer_name", "ip", "code"),
+    *("sip_user", "ip_address"),
+)
+"""Names of what `CustomerFilter.parameters` gives."""
 
 STATUSES: Final = ("active", "suspended", "closed")
 TYPES: Final = ("live", "demo")
@@ -131,23 +138,39 @@ SORTS: Final = {
     "created": Sort("account.created_at", "timestamptz", datetime.fromisoformat),
 }
 
-_VISIBLE: Final = """
-    WITH RECURSIVE subtree AS (
-        SELECT account.id FROM account WHERE account.id = $2
-        UNION ALL
-        SELECT account.id FROM account JOIN subtree ON account.parent_id = subtree.id
-    )
-"""
+# What is typed is looked for in each table by itself, so that its index serves.
+_LOOKUPS: Final = {
+    "search": """
+        SELECT account.id FROM account WHERE account.code ILIKE $1 OR account.name ILIKE $1 OR account.company ILIKE $1
+        UNION ALL SELECT panel_user.account_id FROM panel_user WHERE panel_user.login ILIKE $1
+        UNION ALL SELECT ip_device.account_id FROM ip_device
+                  WHERE text(ip_device.address) LIKE $1 OR ip_device.address >>= $2::text::inet
+        UNION ALL SELECT sip_user.account_id FROM sip_user WHERE sip_user.username ILIKE $1
+    """,
+    "login": "SELECT panel_user.account_id FROM panel_user WHERE panel_user.login ILIKE $1 AND $2::text IS NULL",
+    "ip": """
+        SELECT ip_device.account_id FROM ip_device
+        WHERE text(ip_device.address) LIKE $1 OR ip_device.address >>= $2::text::inet
+    """,
+    "sip_user": "SELECT sip_user.account_id FROM sip_user WHERE sip_user.username ILIKE $1 AND $2::text IS NULL",
+}
+_FOUND: Final = {
+    name: f"SELECT array_agg(id), count(*) FROM ({query} LIMIT $3) AS found (id)"  # noqa: S608 - of constants
+    for name, query in _LOOKUPS.items()
+}
+
+FEW: Final = 20_000
+"""So many matches are looked up beforehand; more are found soon by reading the list."""
 
 _MATCHES: Final = """
     account.kind = 'customer'
     AND ($1::bigint IS NULL OR account.id = $1)
-    AND ($2::bigint IS NULL OR account.id IN (SELECT subtree.id FROM subtree))
+    AND ($2::bigint[] IS NULL OR account.parent_id = ANY ($2))
     AND ($3::text IS NULL
          OR account.code ILIKE $3 OR account.name ILIKE $3 OR account.company ILIKE $3
          OR EXISTS (SELECT FROM panel_user WHERE panel_user.account_id = account.id AND panel_user.login ILIKE $3)
          OR EXISTS (SELECT FROM ip_device WHERE ip_device.account_id = account.id
-                    AND (ip_device.address::text LIKE $3 OR ip_device.address >>= $4::text::inet))
+                    AND (text(ip_device.address) LIKE $3 OR ip_device.address >>= $4::text::inet))
          OR EXISTS (SELECT FROM sip_user WHERE sip_user.account_id = account.id AND sip_user.username ILIKE $3))
     AND CASE WHEN $5::text IS NULL THEN account.status <> 'closed' ELSE account.status = $5 END
     AND ($6::text IS NULL OR account.customer_type = $6)
@@ -157,14 +180,14 @@ _MATCHES: Final = """
     AND ($9::text IS NULL OR account.name ILIKE $9)
     AND ($10::text IS NULL
          OR EXISTS (SELECT FROM ip_device WHERE ip_device.account_id = account.id
-                    AND (ip_device.address::text LIKE $10 OR ip_device.address >>= $13::text::inet)))
+                    AND (text(ip_device.address) LIKE $10 OR ip_device.address >>= $13::text::inet)))
     AND ($11::text IS NULL OR account.code ILIKE $11)
     AND ($12::text IS NULL
          OR EXISTS (SELECT FROM sip_user WHERE sip_user.account_id = account.id AND sip_user.username ILIKE $12))
+    AND ($14::bigint[] IS NULL OR account.id = ANY ($14))
 """
 
 _LIST: Final = """
-    {visible}
     SELECT account.id, account.code, account.name, account.company, account.status, account.customer_type,
            account.billing_type, account.currency, account.decimals, account_balance.balance,
            account_balance.granted + CASE account.billing_type WHEN 'postpaid' THEN account.credit_limit ELSE 0 END
@@ -178,16 +201,15 @@ _LIST: Final = """
     LEFT JOIN account AS parent ON parent.id = account.parent_id
     LEFT JOIN tariff ON tariff.id = account.tariff_id
     WHERE {matches}
-      AND ($15::bigint IS NULL OR ({key}, account.id) {beyond} ($14::{type}, $15))
+      AND ($16::bigint IS NULL OR ({key}, account.id) {beyond} ($15::{type}, $16))
     ORDER BY {key} {order}, account.id {order}
-    LIMIT $16
+    LIMIT $17
 """
 
 
 def _list_query(sort: Sort, *, ascending: bool) -> str:
     """The list in one order, put together from the constants above when the module is loaded."""
     parts = {
-        "{visible}": _VISIBLE,
         "{matches}": _MATCHES,
         "{key}": sort.expression,
         "{type}": sort.sql_type,
@@ -209,23 +231,37 @@ _QUERIES: Final = {
 _OF_CODES: Final = """
     WHERE account.kind = 'customer' AND account.code = ANY ($3::text[])
       AND ($1::bigint IS NULL OR account.id = $1)
-      AND ($2::bigint IS NULL OR account.id IN (SELECT subtree.id FROM subtree))
+      AND ($2::bigint[] IS NULL OR account.parent_id = ANY ($2))
     ORDER BY account.code
 """
-_COLUMNS: Final = _LIST.partition("    WHERE {matches}")[0]
-_CHOSEN: Final = _COLUMNS.replace("{visible}", _VISIBLE).replace("{key}", "account.code") + _OF_CODES
-_COUNT: Final = (
-    _VISIBLE + "SELECT count(*) FROM (SELECT FROM account WHERE " + _MATCHES + " LIMIT $14) AS found"  # noqa: S608
-)
+_CHOSEN: Final = _LIST.partition("    WHERE {matches}")[0].replace("{key}", "account.code") + _OF_CODES
+_COUNT: Final = f"SELECT count(*) FROM (SELECT FROM account WHERE {_MATCHES} LIMIT $15) AS found"  # noqa: S608
+
+
+async def _narrowing(connection: Any, scope: Scope, chosen: CustomerFilter) -> tuple[Any, ...]:  # noqa: ANN401
+    """The parameters of _MATCHES: what few have is looked up first, and their ids take the place of what was typed."""
+    above = await sellers(connection, scope.top)
+    typed = dict(zip(_TYPED, chosen.parameters(), strict=True))
+    ids: set[int] | None = None
+    for name, query in _FOUND.items():
+        if typed[name] is None:
+            continue
+        address = typed.get(f"{name}_address")
+        matches, count = await connection.fetchrow(query, typed[name], address, FEW + 1)
+        if count <= FEW:
+            found = set(matches or ())
+            ids = found if ids is None else ids & found
+            typed[name] = None
+    return scope.exact, above, *typed.values(), None if ids is None else sorted(each for each in ids if each)
 
 
 async def list_customers(
     pool: Pool, scope: Scope, chosen: CustomerFilter, asked: PageRequest, *, sort: str, descending: bool
 ) -> tuple[Page[Customer], int]:
     """A page of the customers in scope, and how many there are (no more than `COUNT_LIMIT`)."""
-    narrowing = (scope.exact, scope.top, *chosen.parameters())
     query = _QUERIES[sort, descending == asked.backward]
     async with reading(pool) as connection:
+        narrowing = await _narrowing(connection, scope, chosen)
         rows = await connection.fetch(query, *narrowing, *asked.parts(2), asked.size + 1)
         found: int = await connection.fetchval(_COUNT, *narrowing, COUNT_LIMIT)
     return _page(rows, asked), found
@@ -234,7 +270,8 @@ async def list_customers(
 async def chosen_customers(pool: Pool, scope: Scope, codes: list[str]) -> list[Customer]:
     """Those of these codes that are in scope, by their codes."""
     async with reading(pool) as connection:
-        return [Customer(*row) for row in await connection.fetch(_CHOSEN, scope.exact, scope.top, codes)]
+        above = await sellers(connection, scope.top)
+        return [Customer(*row) for row in await connection.fetch(_CHOSEN, scope.exact, above, codes)]
 
 
 def _page(rows: list[Any], asked: PageRequest) -> Page[Customer]:
@@ -247,16 +284,11 @@ async def all_customers(
 ) -> AsyncIterator[Customer]:
     """Every customer of a list, page after page."""
     asked = PageRequest(size=size)
+    async with reading(pool) as connection:
+        narrowing = await _narrowing(connection, scope, chosen)
     while True:
         async with reading(pool) as connection:
-            rows = await connection.fetch(
-                _QUERIES[sort, not descending],
-                scope.exact,
-                scope.top,
-                *chosen.parameters(),
-                *asked.parts(2),
-                asked.size + 1,
-            )
+            rows = await connection.fetch(_QUERIES[sort, not descending], *narrowing, *asked.parts(2), asked.size + 1)
         page = _page(rows, asked)
         for customer in page.rows:
             yield customer

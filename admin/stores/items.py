@@ -268,7 +268,7 @@ STORES: Final = {
     "ip-devices": Items(
         _query(
             "address::text AS address, description, dial_prefix, port, transport, is_trusted, max_sessions, cps,"
-            " status",
+            " srtp, dtmf, status",
             "ip_device",
         ),
         _add_ip_device,
@@ -277,7 +277,8 @@ STORES: Final = {
     ),
     "sip-users": Items(
         _query(
-            "username, extension, address::text AS address, max_sessions, cps, voice_mail, voice_mail_email, status",
+            "username, extension, address::text AS address, max_sessions, cps, voice_mail, voice_mail_email, srtp,"
+            " dtmf, status",
             "sip_user",
         ),
         _add_sip_user,

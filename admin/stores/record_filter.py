@@ -110,9 +110,9 @@ _ALL: Final = {
 
 MATCHES: Final = """
     ($1::bigint IS NULL OR cdr.account_id = $1)
-    AND ($2::bigint IS NULL OR $2 = ANY (cdr.account_chain))
+    AND ($2::bigint IS NULL OR cdr.account_chain @> ARRAY[$2])
     AND ($3::bigint IS NULL OR cdr.account_id = $3)
-    AND ($4::bigint IS NULL OR $4 = ANY (cdr.account_chain))
+    AND ($4::bigint IS NULL OR cdr.account_chain @> ARRAY[$4])
     AND ($5::timestamptz IS NULL OR cdr.received_at >= $5)
     AND ($6::timestamptz IS NULL OR cdr.received_at < $6)
     AND (NOT $7::boolean OR cdr.is_last)
@@ -121,7 +121,8 @@ MATCHES: Final = """
     AND ($10::text[] IS NULL OR cdr.code = ANY ($10))
     AND ($11::text IS NULL OR cdr.source_received ILIKE $11 OR cdr.destination_received ILIKE $11)
     AND ($12::text IS NULL OR cdr.source_received ILIKE $12)
-    AND ($13::text IS NULL OR coalesce(nullif(cdr.destination_used, ''), cdr.destination_received) ILIKE $13)
+    AND ($13::text IS NULL OR (cdr.destination_used = '' AND cdr.destination_received ILIKE $13)
+                           OR (cdr.destination_used <> '' AND cdr.destination_used ILIKE $13))
     AND ($14::text IS NULL OR cdr.kind = $14)
     AND ($15::text IS NULL OR cdr.device = $15)
     AND ($16::text IS NULL OR (cdr.a_address LIKE $16
@@ -129,28 +130,37 @@ MATCHES: Final = """
     AND ($17::numeric IS NULL OR cdr.duration >= $17)
     AND ($18::numeric IS NULL OR cdr.duration < $18)
     AND ($19::smallint IS NULL OR cdr.sip_code = $19)
-    AND ($20::smallint IS NULL OR coalesce(cdr.q850_cause, 0) = $20)
+    AND ($20::smallint IS NULL OR cdr.q850_cause = $20 OR ($20 = 0 AND cdr.q850_cause IS NULL))
     AND ($21::text IS NULL OR cdr.ended_by = $21)
-    AND ($22::text IS NULL OR cdr.account_id IN (SELECT account.id FROM account WHERE account.company ILIKE $22))
-    AND ($23::text IS NULL OR cdr.carrier_id IN (SELECT carrier.id FROM carrier
-                                                 WHERE carrier.code = upper($23) OR carrier.name ILIKE $23))
-    AND ($24::text IS NULL OR cdr.gateway_id IN (SELECT gateway.id FROM gateway WHERE gateway.name = $24))
+    AND ($22::bigint[] IS NULL OR cdr.account_id = ANY ($22))
+    AND ($23::bigint[] IS NULL OR cdr.carrier_id = ANY ($23))
+    AND ($24::bigint[] IS NULL OR cdr.gateway_id = ANY ($24))
     AND ($25::text IS NULL OR cdr.source_sent ILIKE $25 OR cdr.destination_sent ILIKE $25)
     AND ($26::text IS NULL OR cdr.b_address LIKE $26)
+    AND ($27::text IS NULL OR cdr.account_id IN (SELECT account.id FROM account WHERE account.company ILIKE $27))
 """
 """The conditions, for the parameters that `RecordFilter.parameters` gives; those that are NULL fall away in the plan.
 
 The caller of an incoming call is a carrier: only staff, whose scope has no account, finds it by its address.
 """
 
-PARAMETERS: Final = 26
+PARAMETERS: Final = 27
 
 _ACCOUNT: Final = "SELECT id, kind FROM account WHERE code = $1"
+_NAMED: Final = {
+    "company": "SELECT array_agg(id) FROM (SELECT id FROM account WHERE company ILIKE $1 LIMIT $2) AS found",
+    "carrier": """
+        SELECT array_agg(id) FROM (SELECT id FROM carrier WHERE code = upper($1) OR name ILIKE $1 LIMIT $2) AS found
+    """,
+    "gateway": "SELECT array_agg(id) FROM (SELECT id FROM gateway WHERE name = $1 LIMIT $2) AS found",
+}
+FEW: Final = 1000
+"""So many accounts of a company are looked up beforehand; of more the records are soon found by reading the list."""
 _ORDER: Final = (
     *("number", "source", "destination", "direction", "device", "address", "shortest", "longest", "sip", "cause"),
     *("ended_by", "company", "carrier", "gateway", "sent", "carrier_address"),
 )
-"""Fields of $11 to $26."""
+"""Fields of $11 to $26; companies, carriers and gateways by their ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,10 +216,20 @@ class RecordFilter:
         result = self.get("result")
         answered = {"answered": True, "failed": False}.get(result)
         wanted = result.upper() if result and answered is None else None
+        values = {name: self._value(name) for name in _ORDER}
+        of_many = None
+        for name, query in _NAMED.items():
+            if values[name] is not None:
+                most = FEW + 1 if name == "company" else None
+                ids = await connection.fetchval(query, values[name], most) or []
+                if most and len(ids) == most:
+                    ids, of_many = None, values[name]
+                values[name] = ids
         return (
             *(scope.exact, scope.top, exact, top, self._value("since"), self._value("until"), last_only),
             *(answered, wanted, self._value("failure")),
-            *(self._value(name) for name in _ORDER),
+            *values.values(),
+            of_many,
         )
 
     def _value(self, name: str) -> Any:  # noqa: ANN401 - of the type that the query takes

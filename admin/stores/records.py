@@ -71,17 +71,17 @@ _LIST: Final = """
 """
 
 _OLDER: Final = """
-      AND ($27::timestamptz IS NULL OR (cdr.received_at <= $27
-           AND (cdr.received_at < $27 OR (cdr.call_id, cdr.attempt) > ($28::uuid, $29::smallint))))
+      AND ($28::timestamptz IS NULL OR (cdr.received_at <= $28
+           AND (cdr.received_at < $28 OR (cdr.call_id, cdr.attempt) > ($29::uuid, $30::smallint))))
     ORDER BY cdr.received_at DESC, cdr.call_id, cdr.attempt
-    LIMIT $30
+    LIMIT $31
 """
 
 _NEWER: Final = """
-      AND (cdr.received_at >= $27
-           AND (cdr.received_at > $27 OR (cdr.call_id, cdr.attempt) < ($28::uuid, $29::smallint)))
+      AND (cdr.received_at >= $28
+           AND (cdr.received_at > $28 OR (cdr.call_id, cdr.attempt) < ($29::uuid, $30::smallint)))
     ORDER BY cdr.received_at, cdr.call_id DESC, cdr.attempt DESC
-    LIMIT $30
+    LIMIT $31
 """
 
 

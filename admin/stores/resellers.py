@@ -43,9 +43,9 @@ class Permit:
 
 _LIST: Final = """
     WITH RECURSIVE subtree AS (
-        SELECT account.id FROM account WHERE account.parent_id = $1
+        SELECT account.id FROM account WHERE account.parent_id = $1 AND account.kind = 'reseller'
         UNION ALL
-        SELECT account.id FROM account JOIN subtree ON account.parent_id = subtree.id
+        SELECT account.id FROM account JOIN subtree ON account.parent_id = subtree.id WHERE account.kind = 'reseller'
     )
     SELECT account.code, account.name, account.company, account.status, parent.code AS parent, tariff.name AS tariff,
            account_balance.balance, account.currency, account.decimals, account.max_sessions,

@@ -22,9 +22,12 @@ HEADS: Final = (
 )
 HEADS_OF_MONEY: Final = ("Price", "Currency")
 HEADS_OF_CARRIERS: Final = (*("Attempt", "Last", "Carrier", "Gateway", "From, sent", "To, sent", "Carrier's address"),)
-
-
-FORMATS: Final = ("csv", "txt", "xlsx")
+ON_PAPER: Final = {
+    **{"Time (UTC)": 31, "Account": 22, "Direction": 16, "From": 24, "To": 24, "Code": 29, "SIP": 8, "Q.850": 11},
+    **{"Calls": 9, "Duration (s)": 18, "Price": 18, "Currency": 15, "Carrier": 24, "Gateway": 24},
+}
+"""Columns of a PDF, which has no room for more, with their widths."""
+FORMATS: Final = {**export.NOTES, "pdf": f"{export.NOTES['pdf']}, the main columns"}
 
 
 def _chosen(request: web.Request) -> RecordFilter:
@@ -49,7 +52,7 @@ async def show_list(request: web.Request) -> web.StreamResponse:
         "filter": chosen,
         "fields": {name: each for name, each in FIELDS.items() if sees_carriers or not each.is_of_carrier},
         "codes": list(signalling.CODES)[1:],
-        "formats": {kind: export.NOTES[kind] for kind in FORMATS},
+        "formats": FORMATS,
     }
     return await render.page(request, "call_records/list", context)
 
@@ -62,11 +65,14 @@ async def write_file(request: web.Request) -> web.StreamResponse:
     user, chosen = request[USER], _chosen(request)
     sees_money, sees_carriers = user.may(Permission.MONEY_READ), user.may(Permission.CARRIERS_READ)
     heads = [*HEADS, *(HEADS_OF_MONEY if sees_money else ()), *(HEADS_OF_CARRIERS if sees_carriers else ())]
-    sheet = export.Sheet("Call records", "call-records", heads, [20] * len(heads))
+    shown = [place for place, head in enumerate(heads) if kind != "pdf" or head in ON_PAPER]
+    columns = [heads[place] for place in shown]
+    sheet = export.Sheet("Call records", "call-records", columns, [ON_PAPER.get(head, 20) for head in columns])
 
     async def rows() -> export.Rows:
         async for record in all_records(request.app[POOL], user.scope, chosen):
-            yield _row(record, sees_money=sees_money, sees_carriers=sees_carriers)
+            row = _row(record, sees_money=sees_money, sees_carriers=sees_carriers)
+            yield [row[place] for place in shown]
 
     return await export.send(request, kind, sheet, rows())
 

@@ -159,11 +159,11 @@ async def write_chosen(request: web.Request) -> web.StreamResponse:
 
 def _sheet(*, sees_money: bool) -> export.Sheet:
     heads = ["Account", "Name", "Company", "Type", "Status", "Web user", "Billing", "Sessions", "Calls/s", "Reseller"]
-    widths = [20, 36, 36, 12, 18, 22, 18, 16, 14, 20]
+    widths = [22, 34, 34, 12, 18, 22, 18, 19, 16, 22]
     if sees_money:
         heads += ["Tariff", "Balance", "Credit", "Currency"]
-        widths += [26, 26, 22, 16]
-    return export.Sheet("Customers", "customers", [*heads, "Since (UTC)"], [*widths, 32])
+        widths += [24, 22, 20, 19]
+    return export.Sheet("Customers", "customers", [*heads, "Since (UTC)"], [*widths, 37])
 
 
 def _row(customer: Customer, *, sees_money: bool) -> list[export.Value]:

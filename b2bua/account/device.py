@@ -11,6 +11,8 @@ from b2bua.account import field as f
 
 STATUSES: Final = {"active": "Active", "inactive": "Inactive"}
 TRANSPORTS: Final = ("udp", "tcp")
+SRTP: Final = {"offered": "As offered", "off": "Off", "required": "Required"}
+DTMF: Final = {"passed": "As they come", "telephone-event": "Telephone events", "info": "SIP INFO"}
 _PREFIX: Final = r"\+?[0-9*#]*%?"
 
 
@@ -20,6 +22,8 @@ class Device(f.Form):
     max_sessions: Annotated[int | None, f.field(f.limit("Maximum call sessions"))] = None
     cps: Annotated[int | None, f.field(f.limit("Call sessions per second"))] = None
     status: Annotated[str, f.field(f.choice("Status", STATUSES))] = "active"
+    srtp: Annotated[str, f.field(lambda typed: f.choice("Encryption", SRTP)(typed or "offered"))] = "offered"
+    dtmf: Annotated[str, f.field(lambda typed: f.choice("Digits", DTMF)(typed or "passed"))] = "passed"
 
     def columns(self) -> dict[str, Any]:
         """Values of the columns, as JSON has them."""

@@ -149,9 +149,11 @@ async def set_ip_device(connection: Connection, device_id: int, values: Values) 
         FROM ip_device WHERE id = $1 FOR UPDATE
         """,
         """
-        UPDATE ip_device SET (address, dial_prefix, description, port, transport, is_trusted, max_sessions, cps, status)
+        UPDATE ip_device SET (address, dial_prefix, description, port, transport, is_trusted, max_sessions, cps, status,
+            srtp, dtmf)
         = (
-            SELECT address, dial_prefix, description, port, transport, is_trusted, max_sessions, cps, status
+            SELECT address, dial_prefix, description, port, transport, is_trusted, max_sessions, cps, status, srtp,
+                dtmf
             FROM jsonb_populate_record(ip_device, $2::jsonb)
         )
         WHERE id = $1
@@ -186,9 +188,9 @@ async def set_sip_user(connection: Connection, user_id: int, values: Values) -> 
             """,
             """
             UPDATE sip_user SET (ha1_md5, extension, address, max_sessions, cps, status, voice_mail,
-                voice_mail_email)
+                voice_mail_email, srtp, dtmf)
             = (
-                SELECT ha1_md5, extension, address, max_sessions, cps, status, voice_mail, voice_mail_email
+                SELECT ha1_md5, extension, address, max_sessions, cps, status, voice_mail, voice_mail_email, srtp, dtmf
                 FROM jsonb_populate_record(sip_user, $2::jsonb)
             )
             WHERE id = $1

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from b2bua.call import digits
 from b2bua.call import effects as do
 from b2bua.call.anchor import NO_MEDIA, Anchor, code_of, status_of
 from b2bua.call.branches import Branches, Failure
@@ -339,6 +340,8 @@ class ActiveCall(TimerOwner):
             extra = {"retry-after": "1"} if refused == 500 else {}
             leg.answer_request(transaction, request, refused, extra)
             return
+        if request.method == "INFO" and digits.press(self.anchor, leg, far, transaction, request):
+            return
         exchange = Exchange(self, leg, far, transaction, request)
         self._exchanges.add(exchange)
         exchange.begin()
@@ -518,21 +521,27 @@ class ActiveCall(TimerOwner):
             driver.health.tried(gateway.id)
         legs = [CalleeLeg(driver.endpoint, place.flow, self, driver.user_agent) for place in places]
         for leg in legs:
-            leg.gateway_id = gateway.id
+            leg.gateway_id, leg.media = gateway.id, gateway.media
             self._branches.add(leg)
         self.parties.callee = legs[0]
-        if self.anchor is None and attempt.contacts and driver.anchors_nat:
-            self._anchor_hidden(places)
+        if self.anchor is None:
+            self._anchor_as_needed(attempt, places)
         self._invite_all(list(zip(legs, places, strict=True)), attempt, offer)
 
-    def _anchor_hidden(self, places: list[Contact]) -> None:
-        """Let media go through an engine where it would not find a telephone behind NAT."""
-        if any(place.flow.is_behind_nat for place in places) and self._driver.has_media:
-            self.anchor = self._driver.new_anchor(self.call_id)
+    def _anchor_as_needed(self, attempt: Attempt, places: list[Contact]) -> None:
+        """Let media go through an engine where it would not find a telephone behind NAT, or is to be converted."""
+        driver = self._driver
+        is_hidden = attempt.contacts and driver.anchors_nat and any(place.flow.is_behind_nat for place in places)
+        is_converted = attempt.gateway.media.needs_engine or self.caller.media.needs_engine
+        if (is_hidden or is_converted) and driver.has_media:
+            self.anchor = driver.new_anchor(self.call_id)
 
     def _invite_all(self, calls: list[tuple[CalleeLeg, Contact]], attempt: Attempt, offer: bytes) -> None:
         """Call the places of an attempt, with one offer for all."""
-        if self.anchor is None:
+        if self.anchor is None and attempt.gateway.media.needs_encryption:
+            self._branches.abandon()
+            self.handle(AttemptFailed(0, None, NO_MEDIA))
+        elif self.anchor is None:
             for leg, place in calls:
                 self._invite(leg, place, attempt, offer)
         elif offer:
@@ -556,13 +565,16 @@ class ActiveCall(TimerOwner):
         if not left:
             return  # given up meanwhile
         if isinstance(result, MediaError):
-            if self.anchor is None or self.decision.must_be_anchored:
+            code, must_pass = code_of(result), self.anchor is None or self.decision.must_be_anchored
+            if self.anchor is not None and not must_pass:
+                # Nobody has asked for it: such a call goes from end to end rather than not at all.
+                self.anchor.end()
+                self.anchor = None
+            if must_pass or attempt.gateway.media.needs_encryption:
                 self._branches.abandon()
-                self.handle(AttemptFailed(0, None, code_of(result)))
+                self.handle(AttemptFailed(0, None, code))
                 return
-            # Nobody has asked for it: such a call goes from end to end rather than not at all.
-            self.anchor.end()
-            self.anchor, result = None, offer
+            result = offer
         for leg, place in left:
             self._invite(leg, place, attempt, result)
 
@@ -582,6 +594,7 @@ class ActiveCall(TimerOwner):
             self._attempt_failed(self._branches.best)
             return
         leg = self.parties.callee = CalleeLeg(self._driver.endpoint, place.flow, self, self._driver.user_agent)
+        leg.media = attempt.gateway.media
         if not self._places.is_sent_on:
             leg.gateway_id = attempt.gateway.id
         self._recording.record.sip_code = 0

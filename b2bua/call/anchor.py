@@ -14,7 +14,8 @@ from typing import Final
 import structlog
 
 from b2bua.call.leg import Leg
-from b2bua.sip.flow import Flow
+from b2bua.call.media_options import add_digits, is_secure, protocol_towards
+from b2bua.sip.flow import SECURE, Flow
 from b2bua.transport.endpoint import Endpoint, new_token
 from cdr.media import Figures
 from media.client import MediaClient
@@ -32,6 +33,9 @@ NO_MEDIA: Final = "NO_MEDIA"
 
 Done = Callable[[bytes | MediaError], None]
 """Takes the description as the other side is to see it, or why there is none."""
+
+Pressed = Callable[[MediaError | None], None]
+"""Told whether a digit could be pressed."""
 
 Reported = Callable[[CallReport], None]
 """Takes the last figures of a call."""
@@ -76,12 +80,13 @@ def status_of(error: MediaError) -> int:
 class _Job:
     """A description on its way through the engine."""
 
-    __slots__ = ("body", "done", "offerer", "shown", "speaker")
+    __slots__ = ("body", "done", "listener", "offerer", "shown", "speaker")
 
-    def __init__(self, offerer: str, speaker: Leg, body: bytes, shown: str, done: Done) -> None:
+    def __init__(self, offerer: str, speaker: Leg, listener: Leg, body: bytes, shown: str, done: Done) -> None:
         self.offerer = offerer
         """Tag of the side that has made the offer which this answers; empty: this is an offer."""
         self.speaker = speaker
+        self.listener = listener
         self.body = body
         self.shown = shown
         """Our address as the listener is to see it; empty: the engine knows."""
@@ -111,6 +116,7 @@ class Anchor:
         "_offerer",
         "_said",
         "_shown",
+        "_speaks_srtp",
         "_tags",
         "name",
     )
@@ -131,6 +137,8 @@ class Anchor:
         """The same as the other side was shown it."""
         self._offered: dict[str, bytes] = {}
         """The newest offer of each side as the other was shown it."""
+        self._speaks_srtp: dict[str, bool] = {}
+        """Whether the last description of each side, by its tag, was of SRTP."""
         self.name = name
 
     def tag_of(self, leg: Leg) -> str:
@@ -152,11 +160,11 @@ class Anchor:
             done: Told what to send, unless the call ends before; perhaps at once.
         """
         shown = self._address_towards(listener.flow) if self._knows_us and not self._shown else ""
-        self._put(_Job("", speaker, body, shown, done))
+        self._put(_Job("", speaker, listener, body, shown, done))
 
     def answer(self, offerer: Leg, speaker: Leg, body: bytes, done: Done) -> None:
         """Pass the answer of a leg to an offer through; a later one to the same offer takes the place of the first."""
-        self._put(_Job(self.tag_of(offerer), speaker, body, "", done))
+        self._put(_Job(self.tag_of(offerer), speaker, offerer, body, "", done))
 
     def last_answer(self, leg: Leg) -> bytes:
         """What a leg has answered last, as it came; empty: nothing yet."""
@@ -192,9 +200,17 @@ class Anchor:
     def _ask(self, job: _Job) -> None:
         tag, flow = self.tag_of(job.speaker), job.speaker.flow
         options = Options(received_from=_address(flow.host), media_address=job.shown)
+        add_digits(options, job.speaker.media, job.listener.media)
         heard = partial(self._heard, job)
         if not job.offerer:
             self._offerer, self._is_begun = tag, True
+            speaks_srtp = self._speaks_srtp.get(self.tag_of(job.listener))
+            options.transport_protocol = protocol_towards(
+                job.body,
+                job.listener.media,
+                speaks_srtp=speaks_srtp,
+                is_signalled_securely=job.listener.flow.transport in SECURE,
+            )
             self._client.offer(self.name, tag, job.body, options, heard)
         elif job.offerer != self._offerer:
             # The session was changed meanwhile; what an answer repeats of the one before counts no more.
@@ -210,17 +226,40 @@ class Anchor:
         is_turn_ours = not self._is_calling
         if isinstance(result, MediaError):
             log.warning("media engine did not take a session description", call_id=self.name, error=str(result))
-        elif job.offerer:
-            tag = self.tag_of(job.speaker)
-            self._said[tag], self._shown[tag] = job.body, result
         else:
-            self._offered[self.tag_of(job.speaker)] = result
+            self._speaks_srtp[self.tag_of(job.speaker)] = is_secure(job.body)
+            self._keep(job, result)
         try:
             job.done(result)
         finally:
             if is_turn_ours:
                 self._go_on()
                 self._endpoint.end_of_turn()
+
+    def _keep(self, job: _Job, result: bytes) -> None:
+        if job.offerer:
+            tag = self.tag_of(job.speaker)
+            self._said[tag], self._shown[tag] = job.body, result
+        else:
+            self._offered[self.tag_of(job.speaker)] = result
+
+    # Digits
+
+    def press(self, leg: Leg, digit: str, duration_ms: int, done: Pressed) -> None:
+        """Let a leg press a digit in its sound.
+
+        Args:
+            leg: Whose sound it is put into.
+            digit: The digit.
+            duration_ms: How long.
+            done: Told why it could not be, or None, after the turn.
+        """
+
+        def pressed(result: object) -> None:
+            done(result if isinstance(result, MediaError) else None)
+            self._endpoint.end_of_turn()
+
+        self._client.play_dtmf(self.name, self.tag_of(leg), digit, duration_ms, pressed)
 
     def _address_towards(self, flow: Flow) -> str:
         """Our address as a peer should see it; empty: signalling shows a name."""

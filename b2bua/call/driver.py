@@ -21,6 +21,7 @@ from b2bua.call.caller_leg import CallerLeg
 from b2bua.call.carrier_registration import CarrierRegistrations, dialled_number
 from b2bua.call.client_request import ClientRequest
 from b2bua.call.controller import FundsRules, State
+from b2bua.call.digits import tell
 from b2bua.call.disposition import refusal
 from b2bua.call.events import Event, HangupOrdered, Invited
 from b2bua.call.exchange import METHODS as EXCHANGED
@@ -522,6 +523,8 @@ class CallDriver(EndpointUser):
         call.parties.caller = CallerLeg(self.endpoint, transaction, request, flow, call, self.user_agent)
         if decision.gateway is not None:
             call.caller.ringing_mode = decision.gateway.reliable_ringing
+        if (source := decision.gateway or decision.device) is not None:
+            call.caller.media = source.media
         transaction.user = call
         self.calls[call.call_id] = call
         self.ladders.begin(call.call_id, request.call_id, epoch, self.endpoint.now())
@@ -616,6 +619,13 @@ class CallDriver(EndpointUser):
             and call.call.state == State.ANSWERED
         ):
             call.handle(HangupOrdered("MEDIA_TIMEOUT"))
+            self.endpoint.end_of_turn()
+
+    def digit_heard(self, name: str, tag: str, digit: str, duration_ms: int) -> None:
+        """An engine has taken a digit out of the sound of a side, known by its tag."""
+        call = self.calls.get(name.partition(".")[0])
+        if call is not None:
+            tell(call, name, tag, digit, duration_ms)
             self.endpoint.end_of_turn()
 
     def media_reported(

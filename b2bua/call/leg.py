@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol
 
 from b2bua.call.client_request import ProvedRequest
+from b2bua.policy.media_wishes import PASSED
 from b2bua.sip.address import split_address
 from b2bua.sip.dialog import Dialog
 from b2bua.sip.digest_client import DigestClient
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 ALLOW: Final = "INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, REFER, SUBSCRIBE, NOTIFY"
 SDP: Final = "application/sdp"
+DTMF_RELAY: Final = "application/dtmf-relay"
 
 NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 NO_HEADERS: Final[Mapping[str, list[str]]] = MappingProxyType({})
@@ -151,7 +153,7 @@ def _leads_along(flow: Flow, target: str) -> bool:
 class Leg:
     """What both legs have: a dialog that either side may end."""
 
-    __slots__ = ("dialog", "endpoint", "flow", "proof", "user", "user_agent")
+    __slots__ = ("dialog", "endpoint", "flow", "media", "proof", "user", "user_agent")
 
     def __init__(self, endpoint: Endpoint, flow: Flow, user: LegUser, user_agent: str) -> None:
         self.endpoint = endpoint
@@ -162,12 +164,22 @@ class Leg:
         self.dialog: Dialog | None = None
         self.proof: DigestClient | None = None
         """Answers the peer's challenges; None: we can prove nothing to it."""
+        self.media = PASSED
+        """What the peer asks of media that goes through an engine."""
 
     @property
     def key(self) -> tuple[str, str]:
         """Call-ID and our tag, by which requests of the peer find this leg."""
         assert self.dialog is not None
         return self.dialog.call_id, self.dialog.local_tag
+
+    def send_digit(self, digit: str, duration_ms: int) -> None:
+        """Tell the peer of a digit by INFO; its answer changes nothing."""
+        if self.dialog is None:
+            return
+        info = self.dialog.request("INFO", f"Signal={digit}\r\nDuration={duration_ms}\r\n".encode())
+        info.headers["content-type"] = [DTMF_RELAY]
+        self._send_last(self.dialog, info)
 
     def send_bye(self, cause: int, text: str) -> None:
         """End the dialog; the answer, or its absence, changes nothing any more."""
@@ -177,12 +189,13 @@ class Leg:
         bye.headers["reason"] = [format_reason(cause, text)]
         self._send_last(self.dialog, bye)
 
-    def _send_last(self, dialog: Dialog, bye: Request) -> None:
-        flow = next_hop(self.endpoint, dialog.flow, bye)
+    def _send_last(self, dialog: Dialog, request: Request) -> None:
+        """Send a request whose answer changes nothing."""
+        flow = next_hop(self.endpoint, dialog.flow, request)
         if self.proof is not None:
-            ProvedRequest(self.endpoint, dialog, flow, self.proof, bye).send()
+            ProvedRequest(self.endpoint, dialog, flow, self.proof, request).send()
         else:
-            self.endpoint.transactions.send_request(bye, flow, self.endpoint.now(), None)
+            self.endpoint.transactions.send_request(request, flow, self.endpoint.now(), None)
 
     def answer_request(
         self, transaction: ServerTransaction, request: Request, status: int, extra: Mapping[str, str] = NOTHING

@@ -24,9 +24,11 @@ from b2bua.cli.option import (
     NONE,
     USERNAME,
     CPSOption,
+    DTMFOption,
     JSONOption,
     MaxSessionsOption,
     PortOption,
+    SRTPOption,
     StatusOption,
     TransportOption,
     TrustOption,
@@ -57,8 +59,10 @@ COLUMNS: Final = (
     "max_sessions",
     "cps",
     "status",
+    "srtp",
+    "dtmf",
 )
-TABLE_COLUMNS: Final = (*COLUMNS[:6], *COLUMNS[11:])
+TABLE_COLUMNS: Final = (*COLUMNS[:6], *COLUMNS[11:14])
 """What a table has room for."""
 _OF_IP_DEVICES: Final = ("dial_prefix", "description", "port", "transport", "is_trusted")
 _OF_SIP_USERS: Final = ("extension",)
@@ -142,6 +146,8 @@ def add_device(
     max_sessions: MaxSessionsOption = None,
     cps: CPSOption = None,
     status: StatusOption = None,
+    srtp: SRTPOption = None,
+    dtmf: DTMFOption = None,
     output: FormatOption = Format.TABLE,
     as_json: JSONOption = False,
 ) -> None:
@@ -156,6 +162,8 @@ def add_device(
         max_sessions=max_sessions,
         cps=cps,
         status=status,
+        srtp=srtp,
+        dtmf=dtmf,
     )
     network = None if address is None else parse_network(address)
     if user is None and network is None:
@@ -244,6 +252,8 @@ def set_device(
     max_sessions: MaxSessionsOption = None,
     cps: CPSOption = None,
     status: StatusOption = None,
+    srtp: SRTPOption = None,
+    dtmf: DTMFOption = None,
     new_secret: Annotated[
         bool, typer.Option("--new-secret", help="SIP user: make up another secret and show it once.")
     ] = False,
@@ -259,6 +269,8 @@ def set_device(
         max_sessions=max_sessions,
         cps=cps,
         status=status,
+        srtp=srtp,
+        dtmf=dtmf,
     )
     if address is not None:
         values["address"] = None if address.lower() == NONE else parse_network(address)

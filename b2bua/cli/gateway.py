@@ -23,10 +23,12 @@ from b2bua.cli.find import find_carrier
 from b2bua.cli.option import (
     NONE,
     CPSOption,
+    DTMFOption,
     JSONOption,
     MaxDurationOption,
     MaxSessionsOption,
     PriorityOption,
+    SRTPOption,
     StatusOption,
     TrustOption,
     WeightOption,
@@ -80,6 +82,8 @@ COLUMNS: Final = (
     "has_secret",
     "registers",
     "register_expires",
+    "srtp",
+    "dtmf",
 )
 TABLE_COLUMNS: Final = (*COLUMNS[:9], *COLUMNS[13:16])
 """What a table has room for."""
@@ -269,6 +273,8 @@ def add_gateway(
     auth_secret: AuthSecretOption = None,
     registers: RegistersOption = None,
     register_expires: RegisterExpiresOption = None,
+    srtp: SRTPOption = None,
+    dtmf: DTMFOption = None,
 ) -> None:
     """Make a gateway of a carrier."""
     values = _given(
@@ -300,6 +306,8 @@ def add_gateway(
         auth_secret=auth_secret,
         registers=registers,
         register_expires=register_expires,
+        srtp=srtp,
+        dtmf=dtmf,
     )
     settings = settings_of(context)
     run(_add(settings, parse_name(name), carrier, parse_host(host), _sealed(settings, values)))
@@ -353,6 +361,8 @@ def set_gateway(
     auth_secret: AuthSecretOption = None,
     registers: RegistersOption = None,
     register_expires: RegisterExpiresOption = None,
+    srtp: SRTPOption = None,
+    dtmf: DTMFOption = None,
 ) -> None:
     """Change a gateway. Active in every worker within a second; calls in progress stay where they are."""
     values = _given(
@@ -385,6 +395,8 @@ def set_gateway(
         auth_secret=auth_secret,
         registers=registers,
         register_expires=register_expires,
+        srtp=srtp,
+        dtmf=dtmf,
     )
     refuse_nothing(values)
     settings = settings_of(context)

@@ -40,6 +40,8 @@ def _describe(figures: dict[str, Any]) -> str:
     if "path" not in figures:
         return ""
     text = f": {figures.get('calls')} calls, {figures.get('kernel streams')} streams in the kernel"
+    if decrypted := figures.get("decrypted streams"):
+        text += f", {decrypted} of SRTP in user space"
     return text if figures["path"] == "kernel" else f": {figures.get('calls')} calls in {figures['path']}"
 
 

@@ -35,6 +35,22 @@ class Status(StrEnum):
     INACTIVE = "inactive"
 
 
+class SRTP(StrEnum):
+    """Whether media is encrypted towards it."""
+
+    OFF = "off"
+    OFFERED = "offered"
+    REQUIRED = "required"
+
+
+class DTMF(StrEnum):
+    """How digits come to it."""
+
+    PASSED = "passed"
+    TELEPHONE_EVENT = "telephone-event"
+    INFO = "info"
+
+
 class Transport(StrEnum):
     """Transports towards a device or a gateway."""
 
@@ -53,6 +69,15 @@ AccountOption = Annotated[str | None, typer.Option("--account", metavar="CODE", 
 CarrierOption = Annotated[str | None, typer.Option("--carrier", metavar="CODE", help="Of this carrier.")]
 JSONOption = Annotated[bool, typer.Option("--json", help="The same as --format json.")]
 StatusOption = Annotated[Status | None, typer.Option("--status", help="What is inactive has no part in new calls.")]
+SRTPOption = Annotated[
+    SRTP | None, typer.Option("--srtp", help="Whether it is offered SRTP; its calls go through an engine then.")
+]
+DTMFOption = Annotated[
+    DTMF | None,
+    typer.Option(
+        "--dtmf", help="How it wants digits: as they come, or converted; its calls go through an engine then."
+    ),
+]
 TransportOption = Annotated[Transport | None, typer.Option("--transport", help="Transport of calls to it.")]
 PortOption = Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Port of calls to it.")]
 TrustOption = Annotated[

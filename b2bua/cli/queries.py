@@ -121,15 +121,15 @@ async def devices(
         """
         SELECT device.device, account.code AS account, device.kind, device.identity, device.dial_prefix,
             device.extension, device.address, device.port, device.transport, device.is_trusted, device.description,
-            device.max_sessions, device.cps, device.status
+            device.max_sessions, device.cps, device.status, device.srtp, device.dtmf
         FROM (
             SELECT 'ip:' || id AS device, account_id, 'ip' AS kind, address::text AS identity, dial_prefix,
                 '' AS extension, address::text AS address, port, transport, is_trusted, description, max_sessions,
-                cps, status
+                cps, status, srtp, dtmf
             FROM ip_device
             UNION ALL
             SELECT 'user:' || id, account_id, 'user', username, '', extension, address::text, NULL, '', NULL, '',
-                max_sessions, cps, status
+                max_sessions, cps, status, srtp, dtmf
             FROM sip_user
         ) AS device
         JOIN account ON account.id = device.account_id
@@ -178,7 +178,8 @@ async def gateways(
             gateway.tls_verify, gateway.prefers_tcp, gateway.reliable_ringing, gateway.session_timer,
             gateway.follows_redirects, gateway.identity, gateway.diversion, gateway.from_user, gateway.from_domain,
             gateway.passed_headers, gateway.added_headers, gateway.auth_user,
-            gateway.auth_secret <> '' AS has_secret, gateway.registers, gateway.register_expires
+            gateway.auth_secret <> '' AS has_secret, gateway.registers, gateway.register_expires, gateway.srtp,
+            gateway.dtmf
         FROM gateway JOIN carrier ON carrier.id = gateway.carrier_id
         WHERE ($1::text IS NULL OR carrier.code = $1) AND ($2::text IS NULL OR gateway.name > $2)
         ORDER BY gateway.name

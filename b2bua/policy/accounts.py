@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from b2bua.policy.limits import Chain, Level
+from b2bua.policy.media_wishes import AS_OFFERED, MediaWishes
 from b2bua.policy.numbers import CLIRules, DialPatterns, NumberRules
 from media.sdp import CodecList
 from rating.charge import Billing
@@ -134,6 +135,8 @@ class Device:
     transport: str = "udp"
     is_trusted: bool = False
     """Whether its P-Asserted-Identity is the caller's number."""
+    media: MediaWishes = AS_OFFERED
+    """What is asked of media that goes through an engine."""
     limits: Chain = field(default_factory=lambda: Chain([]))
     """Everything that a call of this device takes a session of: itself, its account, every reseller."""
 

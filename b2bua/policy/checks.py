@@ -396,6 +396,7 @@ def _to_user(case: Case, user: Device, number: str) -> list[Attempt]:
     if handling.do_not_disturb:
         return [_forward(case, handling.forward_busy)] if handling.forward_busy else []
     gateway = _local_gateway(f"user {user.username}", handling.ring_time)
+    gateway.media = user.media
     codecs = case.account.codecs if case.account.codec_check else EVERY_CODEC
     ringing = Attempt(gateway, None, None, None, case.decision.source, number, codecs, "user", user)
     attempts = [ringing]
@@ -413,7 +414,7 @@ def _to_user(case: Case, user: Device, number: str) -> list[Attempt]:
 def _to_device(case: Case, device: Device, number: str) -> Attempt:
     gateway = _local_gateway(f"device {device.key}", RING_TIMEOUT)
     gateway.host, gateway.port = device.network.partition("/")[0], device.port
-    gateway.transport = device.transport
+    gateway.transport, gateway.media = device.transport, device.media
     codecs = case.account.codecs if case.account.codec_check else EVERY_CODEC
     return Attempt(gateway, None, None, None, case.decision.source, number, codecs, "device")
 

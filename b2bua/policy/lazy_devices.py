@@ -5,6 +5,7 @@ from typing import Final
 
 from b2bua.policy.accounts import Account, Device
 from b2bua.policy.devices import DeviceTable, UserTable
+from b2bua.policy.media_wishes import MediaWishes
 from b2bua.policy.packed_devices import DeviceKey, DeviceRow, OverlaidDevices
 
 _MOST: Final = 4096
@@ -48,6 +49,7 @@ def _device(row: DeviceRow, account: Account) -> Device:
         row.port,
         row.transport,
         row.is_trusted,
+        MediaWishes(row.srtp, row.dtmf),
     )
     device.limits = account.chain_with(device.key, f"device {device.key}", device.max_sessions, device.cps)
     return device

@@ -16,14 +16,17 @@ from typing import Final, NamedTuple
 
 import orjson
 
+from b2bua.policy.media_wishes import AS_OFFERED
 from rating.packed_file import Head, PackedFile, write_packed
 
 TABLE: Final = "device"
 
-IP_COLUMNS: Final = "id, account_id, status, max_sessions, cps, address, dial_prefix, port, transport, is_trusted"
+IP_COLUMNS: Final = (
+    "id, account_id, status, max_sessions, cps, address, dial_prefix, port, transport, is_trusted, srtp, dtmf"
+)
 """Columns of the table `ip_device` as `DeviceRow.of_ip` takes them."""
 
-USER_COLUMNS: Final = "id, account_id, status, max_sessions, cps, address, username, ha1_md5, extension"
+USER_COLUMNS: Final = "id, account_id, status, max_sessions, cps, address, username, ha1_md5, extension, srtp, dtmf"
 """Columns of the table `sip_user` as `DeviceRow.of_user` takes them."""
 
 DeviceKey = tuple[str, int]
@@ -53,22 +56,24 @@ class DeviceRow(NamedTuple):
     port: int = 5060
     transport: str = "udp"
     is_trusted: bool = False
+    srtp: str = AS_OFFERED.srtp
+    dtmf: str = AS_OFFERED.dtmf
 
     @classmethod
     def of_ip(cls, row: Iterable[object]) -> "DeviceRow":
         """The device of a row with IP_COLUMNS."""
-        number, account, status, sessions, cps, address, prefix, port, transport, is_trusted = row
+        number, account, status, sessions, cps, address, prefix, *rest = row
         digits = str(prefix).rstrip("%").removeprefix("+")
-        values = (number, account, status, sessions, cps, "", "", "", str(address), digits, port, transport, is_trusted)
+        values = (number, account, status, sessions, cps, "", "", "", str(address), digits, *rest)
         return cls("ip", *values)  # type: ignore[arg-type]
 
     @classmethod
     def of_user(cls, row: Iterable[object]) -> "DeviceRow":
         """The user of a row with USER_COLUMNS."""
-        number, account, status, sessions, cps, address, username, ha1, extension = row
+        number, account, status, sessions, cps, address, username, ha1, extension, srtp, dtmf = row
         network = str(address) if address is not None else ""
         values = (number, account, status, sessions, cps, username, ha1, extension, network)
-        return cls("user", *values)  # type: ignore[arg-type]
+        return cls("user", *values, srtp=srtp, dtmf=dtmf)  # type: ignore[arg-type]
 
     @property
     def key(self) -> DeviceKey:

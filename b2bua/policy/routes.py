@@ -5,6 +5,7 @@ from datetime import datetime
 
 from b2bua.policy.accounts import EVERY_CODEC, OPEN_RULES, RuleSet
 from b2bua.policy.limits import Chain
+from b2bua.policy.media_wishes import PASSED, MediaWishes
 from b2bua.policy.presentation import PLAIN, Presentation
 from b2bua.sip.flow import DEFAULT_PORT
 from media.sdp import CodecList
@@ -61,6 +62,8 @@ class Gateway:
     """Whether we register there."""
     register_expires: int = 600
     """Seconds that we ask for."""
+    media: MediaWishes = PASSED
+    """What is asked of media that goes through an engine."""
     presentation: Presentation = PLAIN
     """How it is told who calls."""
     login: Login | None = None

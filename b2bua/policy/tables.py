@@ -16,6 +16,7 @@ import structlog
 from b2bua.policy.accounts import NO_CLI_RULES, OPEN_RULES, Account, CallHandling, RuleSet
 from b2bua.policy.dids import DID, DIDDestination
 from b2bua.policy.lazy_devices import LazyDeviceTable, LazyUserTable
+from b2bua.policy.media_wishes import MediaWishes
 from b2bua.policy.numbers import CLIRules, DialPatterns, InvalidRule, NumberRules, Pattern
 from b2bua.policy.packed_tables import Refresh
 from b2bua.policy.presentation import InvalidHeaderRule, Presentation, parse_added_header, parse_passed_name
@@ -245,10 +246,12 @@ async def _load_gateways(connection: Connection, snapshot: Snapshot, open_secret
         "SELECT carrier_id, identity, diversion, from_user, from_domain, passed_headers, added_headers, auth_user,"
         " auth_secret, id, name, host, port, transport, priority, weight, max_sessions, cps, invite_timeout,"
         " progress_timeout, ring_timeout, max_duration, status, is_trusted, probe_interval, tls_verify, prefers_tcp,"
-        " reliable_ringing, session_timer, follows_redirects, registers, register_expires FROM gateway ORDER BY id"
+        " reliable_ringing, session_timer, follows_redirects, registers, register_expires, srtp, dtmf FROM gateway"
+        " ORDER BY id"
     )
     for row in rows:
-        gateway = Gateway(*tuple(row)[9:])
+        gateway = Gateway(*tuple(row)[9:-2])
+        gateway.media = MediaWishes(row["srtp"], row["dtmf"])
         gateway.presentation = Presentation(
             row["identity"],
             row["diversion"] == "pass",

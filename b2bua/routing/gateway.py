@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Self
 from pydantic import model_validator
 
 from b2bua.account import field as f
-from b2bua.account.device import STATUSES
+from b2bua.account.device import DTMF, SRTP, STATUSES
 from b2bua.routing import field as r
 
 TRANSPORTS: Final = {name: name.upper() for name in ("udp", "tcp", "tls", "ws", "wss")}
@@ -58,6 +58,8 @@ class Gateway(f.Form):
     reliable_ringing: Annotated[str, f.field(f.choice("Reliable ringing", RELIABLE_RINGING))] = "off"
     prefers_tcp: Annotated[bool, f.field(f.switch("TCP for large requests"))] = False
     follows_redirects: Annotated[bool, f.field(f.switch("Follow redirects"))] = False
+    srtp: Annotated[str, f.field(lambda typed: f.choice("Encryption", SRTP)(typed or "off"))] = "off"
+    dtmf: Annotated[str, f.field(lambda typed: f.choice("Digits", DTMF)(typed or "passed"))] = "passed"
 
     @model_validator(mode="after")
     def _registers_somebody(self) -> Self:
@@ -103,6 +105,8 @@ START: Final[Mapping[str, str]] = {
     "register_expires": "600",
     "tls_verify": "name",
     "reliable_ringing": "off",
+    "srtp": "off",
+    "dtmf": "passed",
 }
 """What an empty form shows."""
 

@@ -67,12 +67,13 @@ async def set_gateway(connection: Connection, name: str, values: Values) -> bool
         UPDATE gateway SET (host, port, transport, priority, weight, max_sessions, cps, invite_timeout,
             progress_timeout, ring_timeout, max_duration, is_trusted, probe_interval, status, tls_verify, prefers_tcp,
             reliable_ringing, session_timer, follows_redirects, identity, diversion, from_user, from_domain,
-            passed_headers, added_headers, auth_user, auth_secret, registers, register_expires)
+            passed_headers, added_headers, auth_user, auth_secret, registers, register_expires, srtp, dtmf)
         = (
             SELECT host, port, transport, priority, weight, max_sessions, cps, invite_timeout, progress_timeout,
                 ring_timeout, max_duration, is_trusted, probe_interval, status, tls_verify, prefers_tcp,
                 reliable_ringing, session_timer, follows_redirects, identity, diversion, from_user, from_domain,
-                passed_headers, added_headers, auth_user, auth_secret, registers, register_expires
+                passed_headers, added_headers, auth_user, auth_secret, registers, register_expires,
+                srtp, dtmf
             FROM jsonb_populate_record(gateway, $2::jsonb)
         )
         WHERE name = $1

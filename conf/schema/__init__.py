@@ -11,10 +11,12 @@ Version history (the number of the newest file):
     8  what media engines measured of a call
     9  fields of a customer, trial accounts, how payments came, who changed what
    10  time zones, second factors and sessions of logins
-   11  whose tariffs and ratecards are, long jobs of the panel
+   11  what records come to by day, indexes for searches
+   12  encryption of media, and how digits come
+    13  whose tariffs and ratecards are, long jobs of the panel
 """
 
-SCHEMA_VERSION = 11
+SCHEMA_VERSION = 13
 """Newest migration in this package; a service refuses a database that is older."""
 
 SCHEMA_COMPAT_VERSION = 1

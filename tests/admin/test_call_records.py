@@ -250,7 +250,7 @@ class TestExport:
             assert sheet is not None
             assert [cell.value for cell in next(iter(sheet.rows))] == heads
             assert sheet.max_row == 1 + 3
-            assert (await panel.get("/call-records/export?format=pdf")).status == 404
+            assert (await panel.get("/call-records/export?format=doc")).status == 404
 
         play(scenario)
 

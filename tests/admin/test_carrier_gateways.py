@@ -36,6 +36,8 @@ EVERYTHING = {
     "passed_headers": ["X-A", "Subject"],
     "added_headers": ["X-B: 1", "X-C: 2, 3"],
     "reliable_ringing": "supported",
+    "srtp": "required",
+    "dtmf": "info",
     "follows_redirects": True,
     "auth_user": "me",
     "registers": True,

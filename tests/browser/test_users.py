@@ -54,6 +54,8 @@ async def set_up_and_sign_in(panel: Panel, browser: Browser) -> None:
     await expect(page.locator("#secret-text")).to_contain_text("-")
     assert await browser.accessibility_faults() == []
     await page.click("text=I have kept them")
+    await expect(page.locator("h1")).to_have_text("Overview")
+    await browser.open("/my-login")  # which has no stream to be told that the session is over
     await page.context.clear_cookies()
     await browser.open("/sign-in")
     await page.fill("#login", "root")

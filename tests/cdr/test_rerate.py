@@ -19,6 +19,7 @@ from rating.ledger import balances_off
 from rating.tariff import Rate, Ratecard, Tariff
 from tests.support.records import make_billing, make_cdr_line, make_level, make_rate, make_record
 from tests.support.servers import Run
+from tests.support.traffic import differences
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 CUSTOMER, RESELLER = 2, 1
@@ -228,6 +229,7 @@ class TestRerate:
                 assert await made.balances() == [Decimal("-1.2"), Decimal("-0.8")]
                 assert await made.corrections() == [(CUSTOMER, Decimal("-0.2"))]
                 assert await balances_off(made.connection) == []
+                assert await differences(made.connection) == []
                 again = await made.rerate(DEARER)
                 assert (again.changed, again.corrections) == (0, [])
                 back = await made.rerate()

@@ -11,6 +11,7 @@ import pytest
 from cdr.retention import drop_old, first_kept, month_of
 from cdr.writer import Writer
 from tests.support.servers import Run
+from tests.support.traffic import differences
 
 NOW = datetime(2026, 9, 15, 12, tzinfo=UTC)
 MONTHS = [date(2026, month, 1) for month in (6, 7, 8, 9)]
@@ -100,6 +101,7 @@ class TestDrop:
                     "cdr_charge_2026_09",
                 ]
                 assert await connection.fetchval("SELECT count(*) FROM cdr") == 2
+                assert await differences(connection) == []
                 assert await drop_old(connection, NOW, 1) == []
 
         run(work())

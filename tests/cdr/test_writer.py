@@ -28,6 +28,7 @@ from tests.support.records import (
     make_trace_line,
 )
 from tests.support.servers import Run
+from tests.support.traffic import differences
 
 
 class Database:
@@ -226,6 +227,7 @@ class TestRows:
                 write(tmp_path / "sip-1", lines, segment_size=50_000)
                 await follow(Writer(tmp_path, "node1", 37), database)
                 assert await balances_off(database.connection) == []
+                assert await differences(database.connection) == []
                 wrong = await database.connection.fetch(
                     "SELECT account_id FROM account_balance WHERE balance <> -coalesce("
                     "(SELECT sum(gross) FROM cdr_charge WHERE cdr_charge.account_id = account_balance.account_id), 0)"
@@ -254,6 +256,7 @@ class TestOnce:
                 assert await database.calls() == ALL_TWELVE
                 assert len(await database.charges()) == 12
                 assert await database.balance(account) == -COST_OF_TWELVE
+                assert await differences(database.connection) == []
                 assert not (tmp_path / "sip-1" / "refused.journal-lines").exists()
 
         run(main())

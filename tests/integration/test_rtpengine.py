@@ -16,7 +16,7 @@ from media.description import parse
 from media.engine_address import EngineAddress
 from media.errors import EngineRefused
 from media.ng import Options, Source
-from tests.media.rig import End
+from tests.media.rig import End, rig
 from tests.support.media import until
 from tests.support.switch import free_port
 
@@ -129,5 +129,57 @@ def test_description_that_it_cannot_read_is_refused(tmp_path: Path) -> None:
         async with running(tmp_path) as client:
             with pytest.raises(EngineRefused):
                 await client.wait(client.offer, "call", "a", b"nonsense", OPTIONS)
+
+    asyncio.run(main())
+
+
+def test_our_engine_and_it_understand_each_other_in_srtp(tmp_path: Path) -> None:
+    async def main() -> None:
+        with rig() as ours:
+            async with running(tmp_path) as client:
+                # Our offer, its answer.
+                offered = ours.offer(transport_protocol="RTP/SAVP")
+                clear = Options(source=Source.LEARN_ONCE, transport_protocol="RTP/AVP")
+                ours.callee.learn(await client.wait(client.offer, "call", "a", offered, clear))
+                answered = await client.wait(client.answer, "call", "a", "b", ours.callee.sdp(), OPTIONS)
+                assert parse(answered).media[0].protocol == b"RTP/SAVP"
+                ours.caller.learn(ours.answer(answered))
+                await ours.talk(10)
+                await client.wait(client.delete, "call")
+                # Its offer, our answer.
+                secure = Options(source=Source.LEARN_ONCE, transport_protocol="RTP/SAVP")
+                offered = await client.wait(client.offer, "again", "a", ours.caller.sdp(), secure)
+                assert parse(offered).media[0].has_keys
+                ours.callee.learn(ours.offer(offered, call_id="again", transport_protocol="RTP/AVP"))
+                answered = ours.answer(call_id="again")
+                assert parse(answered).media[0].protocol == b"RTP/SAVP"
+                ours.caller.learn(await client.wait(client.answer, "again", "a", "b", answered, OPTIONS))
+                await ours.talk(10)
+                await client.wait(client.delete, "again")
+
+    asyncio.run(main())
+
+
+def test_digits_are_pressed_as_our_engine_does(tmp_path: Path) -> None:
+    async def main() -> None:
+        caller, callee = End(), End()
+        async with running(tmp_path) as client:
+            options = Options(source=Source.LEARN_ONCE, flags=("inject-DTMF",))
+            callee.learn(await client.wait(client.offer, "call", "a", caller.sdp(), options))
+            caller.learn(await client.wait(client.answer, "call", "a", "b", callee.sdp(), options))
+            caller.send(3)
+            await callee.gets(3)
+            await client.wait(client.play_dtmf, "call", "a", "5", 100)
+            found: list[bytes] = []
+
+            def has_come() -> bool:
+                caller.send(1)
+                found.extend(data for data, _ in callee.received())
+                return any(data[1] & 0x7F == 101 for data in found)
+
+            await until(has_come)
+            await client.wait(client.delete, "call")
+        caller.close()
+        callee.close()
 
     asyncio.run(main())

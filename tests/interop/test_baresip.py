@@ -1,12 +1,16 @@
 """baresip registers, calls and is called."""
 
 import shutil
+import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from media import ng
 from tests.support.baresip import Baresip
 from tests.support.interop import PHONES, SECRET, Listeners, Play, Telephone, Trunks, outcome
 from tests.support.switch import Switch, wait_until
@@ -119,3 +123,38 @@ class TestTLS:
         assert outcome(second) == ("ANSWERED", 200, "caller")
         rows = switch.query("SELECT a_transport, b_transport FROM cdr ORDER BY received_at")
         assert [tuple(row) for row in rows] == [("tls", "udp"), ("udp", "tls")]
+
+
+class TestSRTP:
+    @pytest.mark.parametrize("dials", [0, 1])
+    def test_it_speaks_with_one_that_does_not_encrypt(
+        self, switch: Switch, trunks: Trunks, telephone: Telephone, start: Start, dials: int
+    ) -> None:
+        other = trunks.telephone("2002", srtp="required")
+        both = start(telephone, hums=True), start(other, hums=True, encrypts=True)
+        both[dials].dial(("2002", "2001")[dials])
+        for each in both:
+            each.wait_for("CALL_ESTABLISHED")
+
+        def sides() -> list[Any]:
+            (call,) = ask(switch, ng.list_calls(9))["calls"]
+            return [side["medias"][0] for side in ask(switch, ng.query(call))["tags"].values()]
+
+        wait_until(lambda: min(side["streams"][0]["stats"]["packets"] for side in sides()) > 10, "their sound")
+        assert [side["protocol"] for side in sides()] == (["RTP/AVP", "RTP/SAVP"], ["RTP/SAVP", "RTP/AVP"])[dials]
+        (dropped,) = [side["SRTP"]["dropped"] for side in sides() if "SRTP" in side]
+        # A telephone may open its router with a packet that is none of RTP.
+        assert (dropped["not authentic"], dropped["replayed"]) == (0, 0)
+        both[0].hang_up()
+        both[1].wait_for("CALL_CLOSED")
+        (record,) = switch.wait_for_records(1)
+        assert outcome(record)[:2] == ("ANSWERED", 200)
+
+
+def ask(switch: Switch, message: ng.Message) -> Any:
+    """Ask the engine of the switch."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as asking:
+        asking.settimeout(5.0)
+        asking.bind("")
+        asking.sendto(ng.pack(b"c%d" % time.monotonic_ns(), message), str(switch.run_directory / "media-1.sock"))
+        return ng.unpack(asking.recv(65_536))[1]

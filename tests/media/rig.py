@@ -192,13 +192,14 @@ def rig(caller: str = "127.0.0.1", callee: str = "127.0.0.1", **changes: Any) ->
     """An engine with two ends, in a running loop; nothing is in use afterwards."""
     engine = Engine(settings(**changes))
     ends = End(caller), End(callee)
+    made = Rig(engine, *ends)
     try:
-        yield Rig(engine, *ends)
+        yield made
     finally:
         engine.end()
         used = engine.ports.used
         engine.close()
-        for end in ends:
+        for end in (*ends, made.caller, made.callee):
             end.close()
     assert used == 0
 

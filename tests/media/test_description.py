@@ -82,6 +82,12 @@ def test_malformed_is_refused_with_its_reason(body: bytes, reason: str) -> None:
     assert caught.value.status_hint == 488
 
 
+def test_reason_names_no_key() -> None:
+    with pytest.raises(InvalidDescription) as caught:
+        parse(description(extra=" a=crypto:1 AES inline:secret\n"))
+    assert "secret" not in str(caught.value)
+
+
 @given(st.binary(max_size=200), st.integers(0, 200))
 def test_parsing_raises_nothing_but_its_own_error(noise: bytes, at: int) -> None:
     body = description(extra="a=rtcp:5 IN IP4 192.0.2.1\n")

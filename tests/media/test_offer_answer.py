@@ -1,10 +1,13 @@
 """Descriptions of anchored calls: our addresses, and all else as it was."""
 
+from dataclasses import replace
+
 import pytest
 
 from media.errors import InvalidDescription
 from media.ng import Options
 from media.offer_answer import Place, Policy, read_answer, read_offer, write
+from media.sdes import Crypto
 from tests.media.descriptions import description
 
 PLACE = Place("192.0.2.1", 30_000, 30_001)
@@ -58,10 +61,23 @@ class TestAddresses:
     def test_line_ends_without_a_return_are_taken(self) -> None:
         assert anchored(description().replace(b"\r\n", b"\n")) == anchored(description())
 
-    def test_protocol_is_the_one_asked_for_but_never_turned_into_a_secure_one(self) -> None:
-        body = description(media="m=audio 1000 RTP/AVPF 0\n")
-        assert anchored(body, transport_protocol="RTP/AVP")[-1] == "m=audio 30000 RTP/AVP 0"
-        assert anchored(body, transport_protocol="RTP/SAVP")[-1] == "m=audio 30000 RTP/AVPF 0"
+    def test_protocol_is_that_of_the_place_with_its_keys_and_feedback_only_where_it_has_any(self) -> None:
+        body = description(media="m=audio 1000 RTP/AVPF 0\na=rtcp-fb:0 nack\n")
+        assert anchored(body)[-2:] == ["m=audio 30000 RTP/AVPF 0", "a=rtcp-fb:0 nack"]
+        assert anchored(body, replace(PLACE, protocol=b"RTP/AVP"))[-1] == "m=audio 30000 RTP/AVP 0"
+        key = Crypto(3, "AES_CM_128_HMAC_SHA1_80", b"k" * 30)
+        secure = anchored(body, replace(PLACE, protocol=b"RTP/SAVP", keys=(key,)))
+        assert secure[-2:] == ["m=audio 30000 RTP/SAVP 0", key.to_line().decode()]
+
+    def test_keys_of_the_sender_go_no_further(self) -> None:
+        lines = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x\na=fingerprint:sha-1 00\na=key-mgmt:mikey y\nk=clear:z\n"
+        body = description(media=f"m=audio 1000 RTP/SAVP 0\n{lines}a=sendrecv\n")
+        assert anchored(body)[-2:] == ["m=audio 30000 RTP/SAVP 0", "a=sendrecv"]
+        assert anchored(body, None)[-2:] == ["m=audio 0 RTP/SAVP 0", "a=sendrecv"]
+
+    def test_what_ends_agree_on_by_themselves_passes(self) -> None:
+        body = description(media="m=audio 1000 UDP/TLS/RTP/SAVPF 0\na=fingerprint:sha-1 00\n")
+        assert anchored(body)[-2:] == ["m=audio 30000 UDP/TLS/RTP/SAVPF 0", "a=fingerprint:sha-1 00"]
 
 
 class TestHold:

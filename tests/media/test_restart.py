@@ -3,7 +3,9 @@
 import asyncio
 from pathlib import Path
 
-from media import ng
+import pytest
+
+from media import ng, restart
 from media.engine import Engine
 from media.relay import LOCK_AFTER
 from media.restart import SessionFile
@@ -39,6 +41,22 @@ class TestFile:
             file.tidy()
         assert path.stat().st_size < 1_100_000
         assert states(path)["a"] == {"n": 1199, "text": "x" * 1000}
+
+    def test_keys_of_a_call_that_has_ended_do_not_stay(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = tmp_path / "sessions"
+        file = SessionFile(path)
+        file.save("a", {"has_keys": True, "key": "old"})
+        file.save("a", {"has_keys": True, "key": "new"})
+        file.tidy()
+        assert b"old" in path.read_bytes()
+        monkeypatch.setattr(restart, "KEYS_KEPT", 0.0)
+        file.tidy()
+        assert b"old" not in path.read_bytes()
+        file.drop("a")
+        assert b"new" in path.read_bytes()
+        file.tidy()
+        assert path.read_bytes() == b""
+        file.close()
 
     def test_file_without_a_call_is_removed_at_the_end(self, tmp_path: Path) -> None:
         path = tmp_path / "sessions"
@@ -115,11 +133,11 @@ class TestEngine:
 
         asyncio.run(main())
 
-    def test_keys_of_media_are_in_no_file(self, tmp_path: Path) -> None:
+    def test_keys_that_we_have_no_use_for_are_in_no_file(self, tmp_path: Path) -> None:
         async def main() -> None:
             caller, callee = End(), End()
             engine = Engine(settings(), None, SessionFile(tmp_path / "sessions"))
-            secret = f"m=audio {caller.port} RTP/SAVP 0\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:secret\n"
+            secret = f"m=audio {caller.port} RTP/SAVP 0\na=key-mgmt:mikey secret\n"
             assert b"secret" in Rig(engine, caller, callee).offer(caller.sdp(media=secret))
             assert b"secret" not in (tmp_path / "sessions").read_bytes()
             engine.end()

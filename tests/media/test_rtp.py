@@ -77,3 +77,10 @@ class TestJitter:
 
     def test_events_tell_no_time(self) -> None:
         assert self.jitter((0, 0), (0.02, 0), (0.04, 0), payload_type=101, pt101=None) == 0
+
+
+def test_place_of_what_would_come_now_is_known() -> None:
+    reception = Reception({0: 8000})
+    assert reception.reached(1.0) is None
+    reception.receive(rtp.pack(0, 7, 1000, 5, b""), 10.0)
+    assert reception.reached(10.5) == (5, 7, 5000)

@@ -1,6 +1,7 @@
 """Requests heard on sockets: answered in the form they came in, and the same again when they come again."""
 
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,42 @@ async def test_request_that_comes_again_is_not_done_again() -> None:
         assert len(counting.requests) == 1
     # Another client may have chosen the same cookie.
     assert await ask(address, ng.pack(b"c", ng.ping())) != first
+    server.close()
+
+
+@on_both_loops
+async def test_what_the_engine_tells_comes_once_to_the_client_of_the_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "HEALTH_INTERVAL", 0.05)
+    server = Server(lambda _: {"result": "ok", "sdp": "v=0"}, tmp_path / "engine.sock")
+    told: dict[str, list[tuple[object, ...]]] = {"ours": [], "others": []}
+    address = EngineAddress("own", socket.AF_UNIX, server.addresses[0])
+
+    def keep(name: str) -> Callable[..., None]:
+        def heard(*digit: object) -> None:
+            told[name].append(digit)
+
+        return heard
+
+    clients = {name: MediaClient([address], digit_heard=keep(name)) for name in told}
+    for client in clients.values():
+        client.open()
+    await until(lambda: all(client.is_answering("own") for client in clients.values()))
+    await clients["ours"].wait(clients["ours"].offer, "call", "a", b"v=0", Options())
+    for number, digit in enumerate("11"):
+        server.notify(ng.digit_heard("call", "a", digit, 100, number))
+    server.notify({"command": "DTMF", "call-id": "call"})
+    server.notify(ng.digit_heard("call", "a", "2", 100, 2))
+
+    def has_come() -> bool:
+        last = [number for client in clients.values() for _, number in client._notices if number == 2]
+        return len(last) == len(clients) and not server._left
+
+    await until(has_come)
+    assert told == {"ours": [("call", "a", digit, 100) for digit in "112"], "others": []}
+    for client in clients.values():
+        client.close()
     server.close()
 
 

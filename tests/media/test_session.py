@@ -40,7 +40,7 @@ class TestReports:
 
     @with_rig()
     async def test_encrypted_reports_are_passed_on_unread(self, rig: Rig) -> None:
-        media = "m=audio {} RTP/SAVP 0\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x\n"
+        media = "m=audio {} UDP/TLS/RTP/SAVP 0\na=fingerprint:sha-1 00\n"
         rig.callee.learn(rig.offer(rig.caller.sdp(media=media.format(rig.caller.port))))
         rig.caller.learn(rig.answer(rig.callee.sdp(media=media.format(rig.callee.port))))
         rig.caller.send_rtcp(rtcp.pack(rtcp.Report(1, [rtcp.Block(2, 9, 9, 9, 9, 9, 9)])))

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import time
+import wave
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -18,13 +19,14 @@ _CONFIG: Final = """
 sip_listen {host}:{port}
 {tls}
 audio_player aubridge,sound
-audio_source aubridge,sound
+audio_source {sound}
 audio_alert aubridge,alert
 ausrc_srate 8000
 auplay_srate 8000
 module_path {modules}
 module g711.so
 module aubridge.so
+{more}
 module_tmp account.so
 module_app menu.so
 module_app ctrl_tcp.so
@@ -43,6 +45,8 @@ class Baresip:
         host: Where it stands.
         transport: udp, tcp or tls.
         authorities: PEM file of whom it believes certificates.
+        encrypts: Whether it speaks SRTP alone.
+        hums: Whether it is heard; else it is silent until something comes.
     """
 
     def __init__(
@@ -55,6 +59,8 @@ class Baresip:
         host: str = "127.0.0.1",
         transport: str = "udp",
         authorities: Path | None = None,
+        encrypts: bool = False,
+        hums: bool = False,
     ) -> None:
         directory.mkdir()
         self.user = user
@@ -63,11 +69,16 @@ class Baresip:
         self._transport = transport
         control = free_port(socket.SOCK_STREAM)
         tls = f"sip_cafile {authorities}\nsip_verify_server yes" if authorities else ""
-        config = _CONFIG.format(host=host, port=self.port, modules=MODULES, control=control, tls=tls)
+        more = ("module srtp.so\n" if encrypts else "") + ("module aufile.so" if hums else "")
+        sound = f"aufile,{_write_sound(directory / 'sound.wav')}" if hums else "aubridge,sound"
+        config = _CONFIG.format(
+            host=host, port=self.port, modules=MODULES, control=control, tls=tls, more=more, sound=sound
+        )
         (directory / "config").write_text(config)
         (directory / "accounts").write_text(
             f"<sip:{user}@{registrar};transport={transport}>;auth_user={user};auth_pass={secret};regint=60"
-            ";answermode=auto;audio_codecs=pcma/8000/1,pcmu/8000/1\n"
+            ";answermode=auto;audio_codecs=pcma/8000/1,pcmu/8000/1"
+            f"{';mediaenc=srtp-mand' if encrypts else ''}\n"
         )
         self._log = directory / "log"
         with self._log.open("wb") as log:
@@ -174,3 +185,13 @@ class Baresip:
             self._buffer = self._buffer[colon + size + 2 :]
             (self.events if message.get("event") else answers).append(message)
         return answers
+
+
+def _write_sound(path: Path) -> Path:
+    """A minute of something that can be heard."""
+    with wave.open(str(path), "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        sound.writeframes(b"\x00\x10\x00\xf0" * 240_000)
+    return path

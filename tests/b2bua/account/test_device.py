@@ -14,6 +14,7 @@ def test_ip_device_is_a_network_with_what_is_usual() -> None:
     assert IPDevice.model_validate({"address": "192.0.2.0/24", "port": ""}).columns() == {
         **{"address": "192.0.2.0/24", "description": "", "dial_prefix": "", "port": 5060, "transport": "udp"},
         **{"is_trusted": False, "max_sessions": None, "cps": None, "status": "active"},
+        **{"srtp": "offered", "dtmf": "passed"},
     }
 
 

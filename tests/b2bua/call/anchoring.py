@@ -69,7 +69,8 @@ class Anchoring:
         self.engine = Engine(settings(**changes))
         self.server = Server(self._handle, rig.directory.parent / "media.sock")
         address = EngineAddress("own", socket.AF_UNIX, str(rig.directory.parent / "media.sock"), 1)
-        self.client = MediaClient([address], rig.driver.media_timed_out)
+        self.client = MediaClient([address], rig.driver.media_timed_out, digit_heard=rig.driver.digit_heard)
+        self.engine.notify = self.server.notify
         rig.driver.media = self.client
         rig.driver._media = settings(**changes)
         rig.customer.with_media = True
@@ -97,6 +98,19 @@ class Anchoring:
             if engine.backlog and engine.socket is not None:
                 self.client._writable(engine, engine.socket)
         return True
+
+    def introduce(self) -> None:
+        """Let the engine know who is to be told of digits."""
+        for engine in self.client._engines.values():
+            self.client._send(engine, ng.ping(), lambda _: None)
+        self.rig.wire.settle()
+
+    def listen(self) -> None:
+        """Take what the engine has told by itself."""
+        for engine in self.client._engines.values():
+            if engine.socket is not None:
+                self.client._readable(engine, engine.socket)
+        self.rig.wire.settle()
 
     def die(self) -> None:
         """The engine hears nothing any more."""

@@ -37,7 +37,18 @@ class TestList:
 class TestIPDevice:
     def test_everything_given_is_kept(self, cli: CommandLine) -> None:
         options = ["--dial-prefix", "77", "--port", "5062", "--transport", "tcp", "--trusted", "--description", "desk"]
-        limits = ["--max-sessions", "30", "--cps", "none", "--status", "inactive"]
+        limits = [
+            "--max-sessions",
+            "30",
+            "--cps",
+            "none",
+            "--status",
+            "inactive",
+            "--srtp",
+            "required",
+            "--dtmf",
+            "info",
+        ]
         result = cli("device", "add", "--account", "DEMO0002", "--address", "2001:db8::/64", *options, *limits)
         assert re.fullmatch(r"device ip:[0-9]+ of DEMO0002 added\n", result.stdout)
         found = device(cli, "2001:db8::/64")
@@ -56,6 +67,8 @@ class TestIPDevice:
             "max_sessions": 30,
             "cps": None,
             "status": "inactive",
+            "srtp": "required",
+            "dtmf": "info",
         }
 
     def test_only_named_values_change(self, cli: CommandLine) -> None:

@@ -58,6 +58,8 @@ class TestGateway:
             "from_domain": "carrier.example",
             "auth_user": "me",
             "register_expires": 90,
+            "srtp": "required",
+            "dtmf": "telephone-event",
         }
         options = [part for name, value in given.items() for part in (f"--{name.replace('_', '-')}", str(value))]
         headers = ["--passed-headers", "x-a,s", "--added-header", "X-B: 1", "--added-header", "x-c:2, 3"]

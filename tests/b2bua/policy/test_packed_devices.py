@@ -120,12 +120,14 @@ class TestNames:
         assert (devices.by_extension(3, "100"), devices.by_extension(1, "")) == (None, None)
 
     def test_rows_of_the_database_are_read_as_they_are(self) -> None:
-        row = (7, 2, "active", 3, None, ip_network("192.0.2.0/24"), "+44%", 5070, "tcp", True)
+        row = (7, 2, "active", 3, None, ip_network("192.0.2.0/24"), "+44%", 5070, "tcp", True, "required", "info")
         device = DeviceRow.of_ip(row)
         assert device == ip(7, "192.0.2.0/24", "44", port=5070, transport="tcp", is_trusted=True)._replace(
-            account_id=2, max_sessions=3
+            account_id=2, max_sessions=3, srtp="required", dtmf="info"
         )
-        assert DeviceRow.of_user((8, 1, "active", 5, 6, None, "bob", "a" * 32, "")) == user(8, "bob")
+        assert DeviceRow.of_user((8, 1, "active", 5, 6, None, "bob", "a" * 32, "", "offered", "passed")) == user(
+            8, "bob"
+        )
 
     def test_file_of_another_table_is_refused(self, path: Path) -> None:
         write_ratecard(path, 1, 1, [RateRow(1, "44", "1")])
