@@ -17,6 +17,7 @@ from admin import format as formats
 from admin import keys, middleware, signalling
 from admin.assets import Assets, add_static_routes
 from admin.in_force import read_origins
+from admin.jobs import Runner
 from admin.live import Readers
 from admin.metrics import PanelMetrics
 from admin.passwords import Passwords
@@ -87,6 +88,7 @@ def init_app(settings: Settings, *, passwords: Passwords | None = None) -> web.A
     app[keys.EXPORTS] = asyncio.Semaphore(2)
     app[keys.STOPPING] = asyncio.Event()
     app.cleanup_ctx.append(_database)
+    app.cleanup_ctx.append(_jobs)
     app.on_response_prepare.append(middleware.add_headers)
     app.on_shutdown.append(_end_streams)
     _set_up_templates(app)
@@ -103,6 +105,13 @@ async def _database(app: web.Application) -> AsyncIterator[None]:
             await pool.close()
     except TimeoutError:
         pool.terminate()
+
+
+async def _jobs(app: web.Application) -> AsyncIterator[None]:
+    runner = app[keys.JOBS] = Runner(app[keys.SETTINGS], app[keys.POOL])
+    runner.start()
+    yield
+    await runner.stop()
 
 
 async def _end_streams(app: web.Application) -> None:

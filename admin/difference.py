@@ -8,6 +8,7 @@ from admin.audit import SECRET
 from admin.forms import carrier, route
 from admin.forms.customer import LOGIN, SECTIONS
 from admin.forms.tab import TABS
+from admin.forms.tariff import MAPPING, RATE, RATECARD, TARIFF
 from admin.permissions import Permission
 
 ACTIONS: Final = {
@@ -56,6 +57,21 @@ ACTIONS: Final = {
     "session.locked": "Sign-in refused, login locked",
     "payment.add": "Payment booked",
     "payment.reverse": "Payment taken back",
+    "tariff.add": "Tariff added",
+    "tariff.change": "Tariff changed",
+    "tariff.remove": "Tariff removed",
+    "tariff.map": "Ratecard put into tariff",
+    "tariff.map_change": "Ratecard in tariff changed",
+    "tariff.unmap": "Ratecard taken out of tariff",
+    "ratecard.add": "Ratecard added",
+    "ratecard.change": "Ratecard changed",
+    "ratecard.remove": "Ratecard deleted",
+    "rate.add": "Rate added",
+    "rate.change": "Rate changed",
+    "rate.remove": "Rate removed",
+    "rate.import": "Rates imported",
+    "rate.undo": "Import of rates undone",
+    "job.cancel": "Job cancelled",
     "call.hang_up": "Call hung up",
     "account_call.hang_up": "All calls of an account hung up",
     "registration.remove": "Registration removed",
@@ -80,10 +96,11 @@ HIDDEN: Final = "not shown"
 _MONEY: Final = frozenset(
     {"amount", "balance", "granted"}
     | {each.name for section in SECTIONS if section.needs == Permission.MONEY_READ for each in section.inputs}
-    | {"tax_percents"}
+    | {"tax_percents", "rate_per_minute", "connection_charge", "multiplier", "addition", "setup", "rental"}
 )
 _TITLES: Final = {
     **{each.name: each.label for section in (*carrier.GATEWAY_SECTIONS, *route.SECTIONS) for each in section.inputs},
+    **{each.name: each.label for each in (*TARIFF, *RATECARD, *MAPPING, *RATE)},
     **{each.name: each.label for tab in TABS.values() for each in tab.inputs},
     **{each.name: each.label for section in (LOGIN, *SECTIONS) for each in section.inputs},
     "ha1_md5": "Secret",

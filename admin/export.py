@@ -8,7 +8,7 @@ import asyncio
 import csv
 import io
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -19,7 +19,9 @@ import structlog
 from aiohttp import web
 
 from admin import audit
-from admin.keys import EXPORTS, POOL, USER
+from admin.keys import EXPORTS, JOBS, POOL, USER
+from admin.paging import COUNT_LIMIT
+from admin.stores import jobs
 
 log = structlog.get_logger()
 
@@ -44,6 +46,8 @@ NOTES: Final = {
 }
 
 _BATCH: Final = 500
+_TOLD: Final = 5_000
+"""Rows between two words on how many are done."""
 _CHUNK: Final = 256 * 1024
 _EXACT: Final = 15
 """Digits of a number that a spreadsheet keeps."""
@@ -88,6 +92,8 @@ def _text(value: Value) -> str:
 async def send(request: web.Request, kind: str, sheet: Sheet, rows: Rows) -> web.StreamResponse:
     """Answer with a file, and keep in the audit log who took it.
 
+    What was ordered by POST and is large is written by a job, to whose page this leads.
+
     Args:
         request: What is answered.
         kind: One of TYPES.
@@ -99,6 +105,11 @@ async def send(request: web.Request, kind: str, sheet: Sheet, rows: Rows) -> web
         subject = f"file {sheet.file_name}.{kind}"
         account_id = request[USER].account_id
         await audit.write(connection, request, "file.export", subject, account_id=account_id, new=narrowed)
+    if request.method == "POST":
+        head = [row async for row in _up_to(rows, COUNT_LIMIT + 1)]
+        if len(head) > COUNT_LIMIT:
+            return await _order(request, kind, sheet, _chained(head, rows))
+        rows = _chained(head, rows)
     return await stream(request, kind, sheet, rows)
 
 
@@ -113,6 +124,68 @@ async def stream(request: web.Request, kind: str, sheet: Sheet, rows: Rows) -> w
         else:
             await _send_lines(request, response, kind, sheet, rows)
         return response
+
+
+async def _up_to(rows: Rows, most: int) -> Rows:
+    count = 0
+    async for row in rows:
+        yield row
+        count += 1
+        if count == most:
+            return
+
+
+async def _chained(head: list[Sequence[Value]], rest: Rows) -> Rows:
+    for row in head:
+        yield row
+    head.clear()
+    async for row in rest:
+        yield row
+
+
+async def _order(request: web.Request, kind: str, sheet: Sheet, rows: Rows) -> web.StreamResponse:
+    runner, user, pool = request.app[JOBS], request[USER], request.app[POOL]
+    runner.refuse_more(user.user_id)
+    name = f"{sheet.file_name}.{kind}"
+    async with pool.acquire(timeout=5) as connection:
+        title = f"{jobs.KINDS['export']}: {sheet.file_name}"
+        job_id = await jobs.create(connection, "export", title, user, runner.instance)
+
+    async def work(place: Path, tell: Callable[[int], Awaitable[None]]) -> Mapping[str, Any]:
+        return {"file": name, "rows": await write(kind, sheet, rows, place / name, tell)}
+
+    runner.add(job_id, user.user_id, {}, work)
+    place = str(request.app.router["job.show"].url_for(job=str(job_id)))
+    return web.Response(status=303, headers={"Location": place})
+
+
+async def write(kind: str, sheet: Sheet, rows: Rows, path: Path, tell: Callable[[int], Awaitable[None]]) -> int:
+    """Write a file and return how many rows it has.
+
+    Args:
+        kind: One of TYPES.
+        sheet: What it is about.
+        rows: All of them.
+        path: The file.
+        tell: Told now and then how many rows are done.
+    """
+    writer: Writer = await asyncio.to_thread(_WRITERS[kind], sheet) if kind in BOUNDS else _Lines(sheet, kind, path)
+    batch: list[Sequence[Value]] = []
+    count = 0
+    async for row in rows:
+        if count == BOUNDS.get(kind):
+            batch.append([f"Only the first {count:,} rows: {kind.upper()} holds no more. Take CSV."])
+            break
+        count += 1
+        batch.append(row)
+        if len(batch) >= _BATCH:
+            await asyncio.to_thread(_append, writer, batch)
+            batch = []
+            if count % _TOLD == 0:
+                await tell(count)
+    await asyncio.to_thread(_append, writer, batch)
+    await asyncio.to_thread(writer.save, path)
+    return count
 
 
 async def _send_lines(request: web.Request, response: web.StreamResponse, kind: str, sheet: Sheet, rows: Rows) -> None:
@@ -139,22 +212,9 @@ def _line_cell(value: Value, kind: str) -> str:
 
 
 async def _send_file(request: web.Request, response: web.StreamResponse, kind: str, sheet: Sheet, rows: Rows) -> None:
-    writer = await asyncio.to_thread(_WRITERS[kind], sheet)
-    batch: list[Sequence[Value]] = []
-    count = 0
-    async for row in rows:
-        if count == BOUNDS[kind]:
-            batch.append([f"Only the first {count:,} rows: {kind.upper()} holds no more. Take CSV."])
-            break
-        count += 1
-        batch.append(row)
-        if len(batch) >= _BATCH:
-            await asyncio.to_thread(_append, writer, batch)
-            batch = []
-    await asyncio.to_thread(_append, writer, batch)
     with tempfile.TemporaryDirectory(prefix="softswitch-export-") as directory:
         path = Path(directory) / f"export.{kind}"
-        await asyncio.to_thread(writer.save, path)
+        await write(kind, sheet, rows, path, _unheard)
         await response.prepare(request)
         with path.open("rb") as file:
             while chunk := await asyncio.to_thread(file.read, _CHUNK):
@@ -162,9 +222,29 @@ async def _send_file(request: web.Request, response: web.StreamResponse, kind: s
         await response.write_eof()
 
 
+async def _unheard(_count: int) -> None:
+    """Told how many rows are done, where nobody waits for it."""
+
+
 def _append(writer: Writer, batch: Sequence[Sequence[Value]]) -> None:
     for row in batch:
         writer.append(row)
+
+
+class _Lines:
+    """CSV and TXT."""
+
+    def __init__(self, sheet: Sheet, kind: str, path: Path) -> None:
+        self._kind = kind
+        self._file = path.open("w", newline="", encoding="utf-8-sig")
+        self._writer = csv.writer(self._file, delimiter="\t") if kind == "txt" else csv.writer(self._file)
+        self._writer.writerow(sheet.columns)
+
+    def append(self, row: Sequence[Value]) -> None:
+        self._writer.writerow([_line_cell(value, self._kind) for value in row])
+
+    def save(self, _path: Path) -> None:
+        self._file.close()
 
 
 class _XLSX:

@@ -4,9 +4,10 @@ import asyncio
 from datetime import datetime
 from typing import Final
 
-from aiohttp import web
+from aiohttp import MultipartReader, web
 
 from admin.assets import Assets
+from admin.jobs import Runner
 from admin.live import Readers
 from admin.metrics import PanelMetrics
 from admin.passwords import Passwords
@@ -32,10 +33,13 @@ READERS: Final = web.AppKey("readers", Readers)
 METRICS: Final = web.AppKey("metrics", PanelMetrics)
 EXPORTS: Final = web.AppKey("exports", asyncio.Semaphore)
 """Files that are written at the same time."""
+JOBS: Final = web.AppKey("jobs", Runner)
 STOPPING: Final = web.AppKey("stopping", asyncio.Event)
 """Set when the panel shuts down, so that streams end."""
 
 USER: Final = web.RequestKey("user", User)
 REQUEST_ID: Final = web.RequestKey("request_id", str)
+UPLOAD: Final = web.RequestKey("upload", MultipartReader)
+"""The rest of a form with a file, after its CSRF token."""
 VISIT: Final = web.RequestKey("visit", str)
 """Token given to a visitor without a session, for its CSRF token; set when the cookie has to be sent."""

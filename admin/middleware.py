@@ -12,6 +12,7 @@ from aiohttp_session import get_session
 
 from admin import csrf, render, second_factor
 from admin.errors import NotFound, SearchTooLong
+from admin.jobs import TooManyJobs
 from admin.keys import METRICS, REQUEST_ID, SETTINGS, USER, VISIT
 from admin.permissions import Permission
 from admin.routes import PERMISSIONS
@@ -100,6 +101,8 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await _fault_page(request, 404, error)
     except SearchTooLong as error:
         return await _fault_page(request, 504, error)
+    except TooManyJobs as error:
+        return await _fault_page(request, 429, error)
     except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError, OSError) as error:
         log.warning("database away", request_id=request[REQUEST_ID], error=str(error) or type(error).__name__)
         return await _fault_page(request, 503, error)

@@ -47,6 +47,7 @@ GROUPS: Final = (
             Entry("Customers", "users", "customer.list", Permission.CUSTOMERS_READ),
             Entry("Resellers", "building", "reseller.list", Permission.RESELLERS_READ),
             Entry("DID numbers", "hash", "did.list", Permission.DIDS_READ),
+            Entry("Rates", "coin", "rate.own", Permission.OWN_ACCOUNT),
             Entry("My account", "wallet", "statement.own", Permission.OWN_ACCOUNT),
         ),
     ),
@@ -54,6 +55,8 @@ GROUPS: Final = (
         "Rates and routing",
         (
             Entry("Carriers", "building-broadcast-tower", "carrier.list", Permission.CARRIERS_MANAGE),
+            Entry("Tariffs", "coin", "tariff.list", Permission.TARIFFS_READ),
+            Entry("Ratecards", "table", "ratecard.list", Permission.TARIFFS_READ),
             Entry("Routes", "route", "route.list", Permission.ROUTES_MANAGE),
         ),
     ),
@@ -64,6 +67,7 @@ GROUPS: Final = (
             Entry("Gateway states", "router", "gateway_state.list", Permission.GATEWAY_STATES_READ),
             Entry("Bans", "ban", "ban.list", Permission.BANS_READ),
             Entry("Health", "heartbeat", "health.show", Permission.PROCESSES_READ),
+            Entry("Jobs", "loader", "job.list", Permission.JOBS_LIST),
             Entry("Audit log", "history", "audit.list", Permission.AUDIT_READ),
             Entry("Users and roles", "user-cog", "user.list", Permission.USERS_MANAGE),
             Entry("Settings", "settings", "setting.show", Permission.PROCESSES_READ),
@@ -74,7 +78,10 @@ GROUPS: Final = (
 
 def groups_for(user: User) -> list[Group]:
     """The groups with the entries this login may open."""
-    shown = (
-        Group(group.title, tuple(entry for entry in group.entries if user.may(entry.permission))) for group in GROUPS
-    )
+    shown = (Group(group.title, tuple(entry for entry in group.entries if _is_shown(entry, user))) for group in GROUPS)
     return [group for group in shown if group.entries]
+
+
+def _is_shown(entry: Entry, user: User) -> bool:
+    """A customer's rates are shown where its account lets its logins see them."""
+    return user.may(entry.permission) and (entry.resource != "rate" or (user.role == "customer" and user.sees_rates))

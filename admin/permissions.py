@@ -45,6 +45,13 @@ class Permission(StrEnum):
     CARRIERS_MANAGE = "carriers.manage"
     """Make, change, suspend and delete carriers and their gateways."""
     CARRIER_COST_READ = "carrier_cost.read"
+    TARIFFS_READ = "tariffs.read"
+    """Tariffs and ratecards: staff all, carriers' costs too, a reseller its own."""
+    TARIFFS_WRITE = "tariffs.write"
+    JOBS_READ = "jobs.read"
+    """Long jobs that the login began, and imports into the ratecards that it sees."""
+    JOBS_LIST = "jobs.list"
+    """Has their list in the navigation."""
     REGISTRATIONS_READ = "registrations.read"
     REGISTRATIONS_REMOVE = "registrations.remove"
     ROUTES_MANAGE = "routes.manage"
@@ -71,7 +78,14 @@ STAFF: Final = frozenset({"administrator", "support", "accounts"})
 """Roles of the operator; they see all accounts."""
 
 _EVERYBODY: Final = frozenset(
-    {Permission.PUBLIC, Permission.SIGNED_IN, Permission.OVERVIEW, Permission.CALLS_READ, Permission.RECORDS_READ}
+    {
+        Permission.PUBLIC,
+        Permission.SIGNED_IN,
+        Permission.OVERVIEW,
+        Permission.CALLS_READ,
+        Permission.RECORDS_READ,
+        Permission.JOBS_READ,
+    }
 )
 
 _DIDS: Final = frozenset({Permission.DIDS_READ, Permission.DIDS_ROUTE, Permission.DIDS_ASSIGN})
@@ -105,6 +119,8 @@ ROLE_PERMISSIONS: Final[dict[str, frozenset[Permission]]] = {
         Permission.PAYMENTS_WRITE,
         Permission.CARRIERS_READ,
         Permission.CARRIER_COST_READ,
+        Permission.TARIFFS_READ,
+        Permission.JOBS_LIST,
         Permission.SYSTEM_READ,
     },
     "reseller": _EVERYBODY
@@ -118,6 +134,8 @@ ROLE_PERMISSIONS: Final[dict[str, frozenset[Permission]]] = {
         Permission.CONFIGURATION_READ,
         Permission.CONFIGURATION_WRITE,
         Permission.PAYMENTS_WRITE,
+        Permission.TARIFFS_READ,
+        Permission.TARIFFS_WRITE,
         Permission.OWN_ACCOUNT,
         Permission.LOGINS_MANAGE,
         Permission.LOGINS_SWITCH,
@@ -170,6 +188,8 @@ SECTIONS: Final[dict[str, dict[Permission, str]]] = {
     "Network": {
         Permission.CARRIERS_READ: "See names and addresses of carriers",
         Permission.CARRIERS_MANAGE: "Add, change and remove carriers and gateways",
+        Permission.TARIFFS_READ: "See tariffs, ratecards and rates",
+        Permission.TARIFFS_WRITE: "Change and import them",
         Permission.ROUTES_MANAGE: "Add, change and remove routes",
     },
     "System": {
@@ -179,6 +199,8 @@ SECTIONS: Final[dict[str, dict[Permission, str]]] = {
         Permission.BANS_READ: "See bans",
         Permission.BANS_ADD: "Ban sources",
         Permission.BANS_LIFT: "Lift bans",
+        Permission.JOBS_READ: "See their own imports and exports",
+        Permission.JOBS_LIST: "Have the list of jobs in the navigation",
         Permission.SYSTEM_READ: "See the health of the switch on the overview",
         Permission.PROCESSES_READ: "See processes, health and settings",
         Permission.USERS_MANAGE: "Manage users and roles",

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp_session import get_session
 
 from admin import csrf, navigation, second_factor, time_zone
-from admin.keys import ASSETS, REQUEST_ID, SETTINGS, USER
+from admin.keys import ASSETS, JOBS, REQUEST_ID, SETTINGS, USER
 from admin.permissions import Permission
 from admin.session import FLASHES
 from admin.stores.users import User
@@ -81,6 +81,7 @@ async def shell(request: web.Request) -> dict[str, Any]:
         "theme": theme if theme in THEMES else "auto",
         "groups": navigation.groups_for(user) if user and not _is_held(request, user) else [],
         "resource": _resource(route, user, request.match_info.get("code")),
+        "open_jobs": request.app[JOBS].open_of(user.user_id) if user else [],
         "flashes": await _take_flashes(request) if user else [],
         "here": request.path_qs,
     }
@@ -96,10 +97,14 @@ def _resource(route: str, user: User | None, code: str | None) -> str:
     name = route.partition(".")[0]
     if name in {"carrier_gateway", "carrier_rule", "route_entry"}:
         return name.partition("_")[0]
+    if name in {"rate", "rate_import"}:
+        return "ratecard"
     if name.startswith("reseller_"):
         return "statement" if user is not None and user.account == code else "reseller"
-    if name not in {"item", "login", "payment", "statement"} or user is None:
+    if name not in {"customer_rate", "item", "login", "payment", "statement"} or user is None:
         return name
+    if name == "customer_rate" and not user.may(Permission.CUSTOMERS_READ):
+        return "rate"
     return "customer" if user.may(Permission.CUSTOMERS_READ) else "statement"
 
 

@@ -86,6 +86,7 @@ class LineReader:
         headers: Of the file.
         mapping: See `map_columns`.
         adjustments: At most one per column.
+        kept: Faults that are kept for showing.
 
     Raises:
         InvalidDeck: the headers lack a column that must be there, or see `map_columns`.
@@ -93,8 +94,13 @@ class LineReader:
     """
 
     def __init__(
-        self, headers: Sequence[str], mapping: Mapping[str, str], adjustments: Sequence[Adjustment] = ()
+        self,
+        headers: Sequence[str],
+        mapping: Mapping[str, str],
+        adjustments: Sequence[Adjustment] = (),
+        kept: int = KEPT_FAULTS,
     ) -> None:
+        self._kept = kept
         self.faults: list[Fault] = []
         self.fault_count = 0
         places = map_columns(headers, mapping)
@@ -155,7 +161,7 @@ class LineReader:
 
     def _fault(self, fault: Fault) -> None:
         self.fault_count += 1
-        if len(self.faults) < KEPT_FAULTS:
+        if len(self.faults) < self._kept:
             self.faults.append(fault)
 
 

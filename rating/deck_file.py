@@ -44,6 +44,8 @@ class DeckFile:
     """
     read_part: Callable[[], float]
     """How much of the file has been read, between 0 and 1."""
+    total: int | None = None
+    """Lines below the headers, as the file itself says; None: it does not."""
 
 
 @contextmanager
@@ -111,7 +113,7 @@ def _open_xlsx(file: IO[bytes]) -> Iterator[DeckFile]:
         sheet.reset_dimensions()
         progress = [0]
         lines = _xlsx_lines(sheet, progress)
-        yield DeckFile(_headers(lines), lines, lambda: min(progress[0] / rows, 1.0))
+        yield DeckFile(_headers(lines), lines, lambda: min(progress[0] / rows, 1.0), rows - 1)
     finally:
         book.close()
 

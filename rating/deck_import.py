@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rating import deck_sql as sql
-from rating.deck import Fault, LineReader
+from rating.deck import KEPT_FAULTS, Fault, LineReader
 from rating.deck_cell import NAMES, Adjustment
 from rating.deck_file import DeckFile, open_deck
 from rating.errors import InvalidDeck, UnknownRatecard
@@ -47,6 +47,8 @@ class ImportOptions:
     replace: bool = False
     """Whether the file is the whole ratecard, so that what it lacks is removed."""
     dry_run: bool = False
+    kept_faults: int = KEPT_FAULTS
+    """Of a file, for showing; all are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ async def import_deck(
     try:
         ratecard_id = await find_ratecard(connection, ratecard)
         with open_deck(path) as deck:
-            lines = LineReader(deck.headers, options.mapping, options.adjustments)
+            lines = LineReader(deck.headers, options.mapping, options.adjustments, options.kept_faults)
             dated = "valid_from" in lines.columns
             if dated and options.effective is not None:
                 raise InvalidDeck("the file has dates of its own (valid_from), so that it takes no effective date")

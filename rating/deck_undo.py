@@ -24,8 +24,13 @@ class Undone:
     """Rates that it had removed and that are back."""
 
 
-async def undo_import(connection: Connection, ratecard: str) -> Undone:
+async def undo_import(connection: Connection, ratecard: str, import_id: int | None = None) -> Undone:
     """Undo the last import of a ratecard.
+
+    Args:
+        connection: Not in a transaction that has changed rates.
+        ratecard: Its name.
+        import_id: The import that is meant; None: whichever is the last.
 
     Raises:
         UnknownRatecard: no ratecard has this name.
@@ -37,6 +42,8 @@ async def undo_import(connection: Connection, ratecard: str) -> Undone:
         last = await connection.fetchrow(sql.LAST_IMPORT, ratecard_id)
         if last is None:
             raise NothingToUndo(f"nothing was imported into {ratecard}")
+        if import_id is not None and last["id"] != import_id:
+            raise NothingToUndo(f"another file was imported into {ratecard} since, {last['file_name']}")
         if last["undone_at"] is not None:
             raise NothingToUndo(f"the last import into {ratecard}, {last['file_name']}, was undone before")
         if last["is_overtaken"]:

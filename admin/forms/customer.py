@@ -181,7 +181,7 @@ SECTIONS: Final = (
     Section(
         "care",
         "Self-care",
-        "What the customer's own login may change.",
+        "What the customer's own login may change, and whether it sees its rates.",
         tuple(Input(name, label, kind="switch") for name, label in SELF_CARE.items()),
     ),
 )

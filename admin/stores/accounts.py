@@ -85,7 +85,7 @@ async def _find(source: Pool | Connection, scope: Scope, code: str, kind: str) -
                account.customer_type, account.currency, account.decimals, account.billing_type, parent.code AS parent,
                account_balance.balance, account_balance.granted, account.credit_limit,
                account.own_ip_devices, account.own_sip_users, account.own_source_rules, account.own_destination_rules,
-               account.own_did_source_rules, account.own_did_destination_rules
+               account.own_did_source_rules, account.own_did_destination_rules, account.own_rates
         FROM account
         JOIN account_balance ON account_balance.account_id = account.id
         LEFT JOIN account AS parent ON parent.id = account.parent_id
@@ -174,7 +174,8 @@ async def read_form(source: Pool | Connection, account: Account) -> Mapping[str,
                account.tax_inclusive, account.tax_percents, account.tax_certificate, account.max_sessions, account.cps,
                account.max_duration, account.codec_check, account.codecs, account.with_media, account.loss_guard,
                account.cli_by_destination, account.own_ip_devices, account.own_sip_users, account.own_source_rules,
-               account.own_destination_rules, account.own_did_source_rules, account.own_did_destination_rules
+               account.own_destination_rules, account.own_did_source_rules, account.own_did_destination_rules,
+               account.own_rates
         FROM account LEFT JOIN tariff ON tariff.id = account.tariff_id
         WHERE account.id = $1
         """,
@@ -200,15 +201,32 @@ async def count_parts(source: Pool | Connection, account: Account) -> Mapping[st
     return dict(record)
 
 
-async def tariff_names(source: Pool | Connection, currency: str | None) -> list[tuple[str, str]]:
-    """Names and currencies of the tariffs for customers, of one currency or all."""
+async def tariff_names(
+    source: Pool | Connection, currency: str | None, scope: Scope, parent: str | None = None
+) -> list[tuple[str, str]]:
+    """Names and currencies of the tariffs for customers: the operator's, and those of resellers.
+
+    Args:
+        source: The database.
+        currency: Only of this one; None: of all.
+        scope: Of resellers within it.
+        parent: Of this reseller alone; None: of all in scope.
+    """
     records = await source.fetch(
         """
-        SELECT name, currency FROM tariff
-        WHERE kind = 'customer' AND status = 'active' AND ($1::text IS NULL OR currency = $1)
-        ORDER BY lower(name) LIMIT 1000
+        WITH RECURSIVE subtree AS (
+            SELECT id FROM account WHERE CASE WHEN $2::bigint IS NULL THEN parent_id IS NULL ELSE id = $2 END
+            UNION ALL
+            SELECT account.id FROM account JOIN subtree ON account.parent_id = subtree.id
+        )
+        SELECT tariff.name, tariff.currency FROM tariff LEFT JOIN account AS owner ON owner.id = tariff.owner_id
+        WHERE tariff.kind = 'customer' AND tariff.status = 'active' AND ($1::text IS NULL OR tariff.currency = $1)
+          AND (owner.id IS NULL OR (owner.id IN (SELECT id FROM subtree) AND ($3::text IS NULL OR owner.code = $3)))
+        ORDER BY lower(tariff.name) LIMIT 1000
         """,
         currency,
+        scope.top,
+        parent,
     )
     return [(record["name"], record["currency"]) for record in records]
 

@@ -33,6 +33,8 @@ class User:
     """The login that works as this one; empty: it signed in itself."""
     real_user_id: int = 0
     """Of that login."""
+    sees_rates: bool = False
+    """Whether its account lets its own logins see what they pay."""
 
     @property
     def scope(self) -> Scope:
@@ -161,7 +163,8 @@ async def find_session(pool: Pool, token_hash: bytes, idle: int) -> tuple[User, 
         """
         SELECT panel_user.id, panel_user.login, panel_user.role, panel_user.account_id, panel_user.must_change_password,
                panel_user.time_zone, panel_user.totp_secret IS NOT NULL AS has_second_factor,
-               account.code AS account, panel_session.data::text AS data
+               account.code AS account, coalesce(account.own_rates, false) AS sees_rates,
+               panel_session.data::text AS data
         FROM panel_session
         JOIN panel_user ON panel_user.id = panel_session.user_id
         LEFT JOIN account ON account.id = panel_user.account_id
@@ -182,6 +185,7 @@ async def find_session(pool: Pool, token_hash: bytes, idle: int) -> tuple[User, 
         row["must_change_password"],
         row["time_zone"],
         row["has_second_factor"],
+        sees_rates=row["sees_rates"],
     )
     data: dict[str, Any] = orjson.loads(row["data"])
     if ACTING_AS in data:
@@ -195,7 +199,8 @@ async def _acting(pool: Pool, user: User, target_id: int) -> User | None:
         return None
     row = await pool.fetchrow(
         """
-        SELECT panel_user.id, panel_user.login, panel_user.role, panel_user.account_id, account.code AS account
+        SELECT panel_user.id, panel_user.login, panel_user.role, panel_user.account_id, account.code AS account,
+               account.own_rates
         FROM panel_user JOIN account ON account.id = panel_user.account_id
         WHERE panel_user.id = $1 AND panel_user.status = 'active'
           AND ($2::bigint IS NULL OR $2 IN (
@@ -223,6 +228,7 @@ async def _acting(pool: Pool, user: User, target_id: int) -> User | None:
         has_second_factor=True,
         switched_by=user.login,
         real_user_id=user.user_id,
+        sees_rates=row["own_rates"],
     )
 
 

@@ -67,7 +67,7 @@ async def _new(request: web.Request, values: Any, errors: dict[str, str]) -> web
     pool, scope = request.app[POOL], request[USER].scope
     resellers = await accounts.resellers(pool, scope)
     currency = resellers[0][2] if scope.top is not None and resellers else None
-    tariffs = {name: f"{name} ({money})" for name, money in await accounts.tariff_names(pool, currency)}
+    tariffs = {name: f"{name} ({money})" for name, money in await accounts.tariff_names(pool, currency, scope)}
     parents = {code: f"{code} {name}" for code, name, _money in resellers}
     if scope.top is None:
         parents = {"": "None: our own customer", **parents}
@@ -108,11 +108,15 @@ async def change(request: web.Request) -> web.StreamResponse:
     return render.see_other(address(request, "customer.details", code=account.code))
 
 
+async def _tariff_names(request: web.Request, account: Account) -> list[tuple[str, str]]:
+    parent = account.parent or "-"
+    return await accounts.tariff_names(request.app[POOL], account.currency, request[USER].scope, parent)
+
+
 async def _details(
     request: web.Request, account: Account, values: dict[str, str], errors: dict[str, str]
 ) -> web.StreamResponse:
-    pool = request.app[POOL]
-    names = {name for name, _money in await accounts.tariff_names(pool, account.currency)}
+    names = {name for name, _money in await _tariff_names(request, account)}
     if values.get("tariff"):
         names.add(values["tariff"])
     tariffs = {name: name for name in sorted(names, key=str.lower)}

@@ -94,6 +94,8 @@ def _pages(request: web.Request, account: Account) -> list[tuple[str, str, str]]
     if user.may(Permission.LOGINS_MANAGE) and not is_own:
         pages.append(("Logins", "logins", place(request, account, "login.list")))
     if user.may(Permission.MONEY_READ):
+        if account.kind == "customer" and (user.may(Permission.CUSTOMERS_READ) or "own_rates" in account.own):
+            pages.append(("Rates", "rates", address(request, "customer_rate.list", code=account.code)))
         pages.append(("Payments", "payments", place(request, account, "payment.list")))
         pages.append(("Statement", "statement", place(request, account, "statement.list")))
     return pages

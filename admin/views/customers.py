@@ -89,7 +89,7 @@ async def _tariffs(request: web.Request) -> dict[str, str]:
         return {}
     known = await accounts.resellers(pool, user.scope) if user.scope.top is not None else []
     currency = known[0][2] if known else None
-    return {name: f"{name} ({money})" for name, money in await accounts.tariff_names(pool, currency)}
+    return {name: f"{name} ({money})" for name, money in await accounts.tariff_names(pool, currency, user.scope)}
 
 
 def _allowed(request: web.Request) -> dict[str, str]:

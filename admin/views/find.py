@@ -13,6 +13,7 @@ from admin.keys import POOL, USER
 from admin.permissions import Permission
 from admin.stores.dids import find_did
 from admin.stores.logins import is_staff
+from admin.stores.tariffs import named
 from admin.views.customer_frame import address
 
 NUMBER: Final = re.compile(r"[+(]?[0-9][0-9 ()/.-]*")
@@ -59,4 +60,17 @@ async def find(request: web.Request) -> web.StreamResponse:
     router = request.app.router
     if is_number or not request[USER].may(Permission.CUSTOMERS_READ):
         return render.see_other(f"{router['record.list'].url_for()}?{urlencode({'number': text})}")
+    if place := await _prices(request, text):
+        return render.see_other(place)
     return render.see_other(f"{router['customer.list'].url_for()}?{urlencode({'q': text})}")
+
+
+async def _prices(request: web.Request, name: str) -> str:
+    """The page of the tariff or ratecard of this very name; empty: there is none."""
+    user, router = request[USER], request.app.router
+    if not name or not user.may(Permission.TARIFFS_READ):
+        return ""
+    kind, found = await named(request.app[POOL], user.scope, name)
+    if kind == "tariff":
+        return str(router["tariff.details"].url_for(tariff=str(found)))
+    return str(router["rate.list"].url_for(ratecard=str(found))) if kind else ""

@@ -112,7 +112,7 @@ async def _new(request: web.Request, values: Mapping[str, str], errors: dict[str
     pool, scope = request.app[POOL], request[USER].scope
     known = await accounts.resellers(pool, scope)
     currency = known[0][2] if scope.top is not None and known else None
-    tariffs = {name: f"{name} ({money})" for name, money in await accounts.tariff_names(pool, currency)}
+    tariffs = {name: f"{name} ({money})" for name, money in await accounts.tariff_names(pool, currency, scope)}
     routes = await resellers.permits(pool, scope, None)
     page = {
         "form": Filled(values, errors, {"tariff": tariffs, "parent": await _parents(request)}),
@@ -161,10 +161,15 @@ async def change(request: web.Request) -> web.StreamResponse:
     return render.see_other(address(request, "reseller.details", code=account.code))
 
 
+async def _tariff_names(request: web.Request, account: Account) -> list[tuple[str, str]]:
+    parent = account.parent or "-"
+    return await accounts.tariff_names(request.app[POOL], account.currency, request[USER].scope, parent)
+
+
 async def _details(
     request: web.Request, account: Account, routes: list[Permit], values: dict[str, str], errors: dict[str, str]
 ) -> web.StreamResponse:
-    names = {name for name, _money in await accounts.tariff_names(request.app[POOL], account.currency)}
+    names = {name for name, _money in await _tariff_names(request, account)}
     if values.get("tariff"):
         names.add(values["tariff"])
     page = {

@@ -28,8 +28,9 @@ SELF_CARE: Final = {
     "own_destination_rules": "Destination rules",
     "own_did_source_rules": "DID source rules",
     "own_did_destination_rules": "DID destination rules",
+    "own_rates": "Rates",
 }
-"""The six switches: what the customer's own logins may change."""
+"""The switches: what the customer's own logins may change, and of its rates, see."""
 SECRET: Final = frozenset({"password"})
 """Fields that are never shown again."""
 
@@ -92,6 +93,7 @@ class Customer(f.Form):
     own_destination_rules: Annotated[bool, f.field(f.switch("Destination rules"))] = False
     own_did_source_rules: Annotated[bool, f.field(f.switch("DID source rules"))] = False
     own_did_destination_rules: Annotated[bool, f.field(f.switch("DID destination rules"))] = False
+    own_rates: Annotated[bool, f.field(f.switch("Rates"))] = False
 
     @property
     def tax_percents(self) -> list[Decimal]:

@@ -22,7 +22,8 @@ async def add_customer(
     """
     async with connection.transaction():
         parent = await _reseller(connection, form.parent) if form.parent else None
-        tariff = await _tariff(connection, form.tariff, parent["currency"] if parent else None, "the reseller")
+        above, currency = (parent["id"], parent["currency"]) if parent else (None, None)
+        tariff = await _tariff(connection, form.tariff, above, currency, "the reseller")
         code = await store.next_account_code(connection, kind)
         await store.add_account(
             connection,
@@ -58,7 +59,7 @@ async def change_customer(connection: Connection, code: str, form: Customer) -> 
     """
     async with connection.transaction():
         before = await _row(connection, code)
-        tariff = await _tariff(connection, form.tariff, before["currency"], "the account")
+        tariff = await _tariff(connection, form.tariff, before["row"]["parent_id"], before["currency"], "the account")
         if before["granted"] + form.credit_limit > form.max_credit_limit:
             raise Refused(
                 "max_credit_limit", f"Maximum credit limit must cover the {plain(before['granted'])} granted now"
@@ -82,13 +83,14 @@ async def set_tariff(connection: Connection, code: str, tariff: str) -> str | No
     async with connection.transaction():
         before = await connection.fetchrow(
             """
-            SELECT account.currency, tariff.name FROM account LEFT JOIN tariff ON tariff.id = account.tariff_id
+            SELECT account.parent_id, account.currency, tariff.name
+            FROM account LEFT JOIN tariff ON tariff.id = account.tariff_id
             WHERE account.code = $1 FOR UPDATE OF account
             """,
             code,
         )
         assert before is not None
-        found = await _tariff(connection, tariff, before["currency"], f"account {code}")
+        found = await _tariff(connection, tariff, before["parent_id"], before["currency"], f"account {code}")
         await store.set_account(connection, code, {"tariff_id": found["id"]})
     name: str | None = before["name"]
     return name
@@ -116,8 +118,16 @@ async def _reseller(connection: Connection, code: str) -> Row:
     return dict(found)
 
 
-async def _tariff(connection: Connection, name: str, currency: str | None, whose: str) -> Row:
-    found = await connection.fetchrow("SELECT id, currency FROM tariff WHERE name = $1 AND kind = 'customer'", name)
+async def _tariff(connection: Connection, name: str, parent_id: int | None, currency: str | None, whose: str) -> Row:
+    """The operator's, or one of the reseller directly above."""
+    found = await connection.fetchrow(
+        """
+        SELECT id, currency FROM tariff
+        WHERE name = $1 AND kind = 'customer' AND (owner_id IS NULL OR owner_id = $2)
+        """,
+        name,
+        parent_id,
+    )
     if found is None:
         raise Refused("tariff", "Tariff must be one of the list")
     if currency is not None and found["currency"] != currency:

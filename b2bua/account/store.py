@@ -105,13 +105,13 @@ async def set_account(connection: Connection, code: str, values: Values) -> bool
             tax_inclusive, tax_percents, max_sessions, cps, max_duration, codec_check, codecs, with_media, loss_guard,
             customer_type, payment_term, max_credit_limit, tax_certificate, cli_by_destination, email, address, phone,
             country, pin, own_ip_devices, own_sip_users, own_source_rules, own_destination_rules, own_did_source_rules,
-            own_did_destination_rules)
+            own_did_destination_rules, own_rates)
         = (
             SELECT name, company, tariff_id, billing_type, credit_limit, decimals, rounding, tax_flag,
                 tax_inclusive, tax_percents, max_sessions, cps, max_duration, codec_check, codecs, with_media,
                 loss_guard, customer_type, payment_term, max_credit_limit, tax_certificate, cli_by_destination, email,
                 address, phone, country, pin, own_ip_devices, own_sip_users, own_source_rules, own_destination_rules,
-                own_did_source_rules, own_did_destination_rules
+                own_did_source_rules, own_did_destination_rules, own_rates
             FROM jsonb_populate_record(account, $2::jsonb)
         )
         WHERE code = $1

@@ -85,7 +85,7 @@ async def account(connection: Connection, code: str) -> Row | None:
             account.max_credit_limit, account.tax_certificate, account.cli_by_destination, account.email,
             account.phone, account.address, account.country, account.pin, account.own_ip_devices,
             account.own_sip_users, account.own_source_rules, account.own_destination_rules,
-            account.own_did_source_rules, account.own_did_destination_rules,
+            account.own_did_source_rules, account.own_did_destination_rules, account.own_rates,
             ARRAY(
                 SELECT dialing_route.pattern || ' over ' || route.name
                 FROM dialing_route JOIN route ON route.id = dialing_route.route_id
@@ -242,6 +242,7 @@ async def tariffs(connection: Connection, *, after: str | None = None, limit: in
     records = await connection.fetch(
         """
         SELECT tariff.name, tariff.kind, tariff.currency, tariff.status,
+            (SELECT account.code FROM account WHERE account.id = tariff.owner_id) AS owner,
             ARRAY(
                 SELECT ratecard.name
                 FROM tariff_ratecard JOIN ratecard ON ratecard.id = tariff_ratecard.ratecard_id
@@ -258,6 +259,30 @@ async def tariffs(connection: Connection, *, after: str | None = None, limit: in
         FROM tariff
         WHERE $1::text IS NULL OR tariff.name > $1
         ORDER BY tariff.name
+        LIMIT $2
+        """,
+        after,
+        limit + 1,
+    )
+    return page(records, limit, lambda row: str(row["name"]))
+
+
+async def ratecards(connection: Connection, *, after: str | None = None, limit: int = 100) -> Page:
+    """List ratecards by name, with the tariffs that they are in."""
+    records = await connection.fetch(
+        """
+        SELECT ratecard.name, ratecard.direction,
+            (SELECT account.code FROM account WHERE account.id = ratecard.owner_id) AS owner,
+            ARRAY(
+                SELECT tariff.name
+                FROM tariff_ratecard JOIN tariff ON tariff.id = tariff_ratecard.tariff_id
+                WHERE tariff_ratecard.ratecard_id = ratecard.id
+                ORDER BY tariff.name
+            ) AS tariffs,
+            (SELECT count(*) FROM rate WHERE rate.ratecard_id = ratecard.id) AS rates
+        FROM ratecard
+        WHERE $1::text IS NULL OR ratecard.name > $1
+        ORDER BY ratecard.name
         LIMIT $2
         """,
         after,

@@ -13,9 +13,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from b2bua.account import pricing
+from b2bua.account.tariff import Rate
 from b2bua.cli import queries
 from b2bua.cli.context import DEFAULT_LIMIT, LimitOption, database, run, settings_of, tell, tell_more
 from b2bua.cli.output import Format, FormatOption, exact, iso, print_json, print_rows
+from b2bua.cli.pricing import FieldOption, filled, find_row, read_fields, texts
 from conf.settings import Settings
 from rating.deck_cell import Adjustment, parse_moment
 from rating.deck_export import export_deck
@@ -50,6 +53,9 @@ DID_COLUMNS: Final = ("setup", "rental", "channels")
 SHOWN_FAULTS: Final = 20
 """Faults of a file that are written for people; JSON has more."""
 
+_FIND_RATE: Final = "SELECT to_jsonb(rate)::text FROM rate WHERE id = $1"
+
+RateArgument = Annotated[int, typer.Argument(metavar="ID", min=1, help="Number of the rate, as list has it.")]
 RatecardOption = Annotated[str, typer.Option("--ratecard", metavar="NAME", help="The ratecard.")]
 
 
@@ -288,3 +294,57 @@ async def _list(
             connection, ratecard_id=ratecard_id, prefix=prefix, number=number, after=after, limit=limit
         )
         return page, direction == "incoming"
+
+
+@app.command(
+    "add",
+    epilog="Examples: softswitch rate add 44 0.012 --ratecard retail --field destination='United Kingdom'\n\n"
+    "softswitch rate add 44 0.015 --ratecard retail --field valid_from=2026-02-01",
+)
+def add_rate(
+    context: typer.Context,
+    prefix: Annotated[str, typer.Argument(metavar="PREFIX", help="Digits; % for every number.")],
+    price: Annotated[str, typer.Argument(metavar="PRICE", help="Per minute.")],
+    ratecard: RatecardOption,
+    *,
+    fields: FieldOption = None,
+) -> None:
+    """Add one rate."""
+    values = {"prefix": prefix, "rate_per_minute": price, **read_fields(Rate, fields)}
+    added = run(_add_rate(settings_of(context), ratecard, values))
+    typer.echo(f"rate {added} added")
+
+
+async def _add_rate(settings: Settings, ratecard: str, values: dict[str, str]) -> int:
+    form = filled(Rate, values)
+    async with database(settings) as connection, connection.transaction():
+        return await pricing.add_rate(connection, await find_ratecard(connection, ratecard), form)
+
+
+@app.command("set", epilog="Example: softswitch rate set 1207 --field rate_per_minute=0.013 --field status=blocked")
+def set_rate(context: typer.Context, rate: RateArgument, *, fields: FieldOption = None) -> None:
+    """Change one rate. Active in every worker within a second."""
+    values = read_fields(Rate, fields)
+    if not values:
+        raise typer.BadParameter("nothing to set: give at least one --field")
+    run(_set_rate(settings_of(context), rate, values))
+    typer.echo(f"rate {rate}: {', '.join(f'{name} {value}' for name, value in values.items())}")
+
+
+async def _set_rate(settings: Settings, rate: int, values: dict[str, str]) -> None:
+    async with database(settings) as connection, connection.transaction():
+        row = await find_row(connection, _FIND_RATE, f"rate {rate}", rate)
+        await pricing.change_rate(connection, rate, filled(Rate, texts(row) | values))
+
+
+@app.command("remove", epilog="Example: softswitch rate remove 1207")
+def remove_rate(context: typer.Context, rate: RateArgument) -> None:
+    """Remove one rate."""
+    run(_remove_rate(settings_of(context), rate))
+    typer.echo(f"rate {rate} removed")
+
+
+async def _remove_rate(settings: Settings, rate: int) -> None:
+    async with database(settings) as connection:
+        await find_row(connection, _FIND_RATE, f"rate {rate}", rate)
+        await pricing.remove_rate(connection, rate)

@@ -3,22 +3,28 @@
 import re
 from typing import Any
 
+import pytest
+
 from admin.permissions import ROLE_PERMISSIONS, STAFF
 from admin.routes import ROUTES
 from tests.admin.conftest import Play
 from tests.admin.panel import Panel
 from tests.admin.test_customer_form import stock
+from tests.admin.test_tariffs import made
 from tests.b2bua.account.test_customer import TYPED
 
 TABLES = (
     *("account", "account_balance", "ip_device", "sip_user", "dialing_route", "number_rule", "ledger_entry"),
     *("panel_user", "audit_entry", "did", "did_destination", "carrier", "gateway", "route", "route_entry"),
+    *("tariff", "ratecard", "tariff_ratecard", "rate", "job"),
 )
 FIELDS = {
     **TYPED,
     **{"status": "suspended", "typed_name": "Foreign customer", "option": "add_balance", "amount": "5"},
     **{"paid_by": "cash", "request_key": "7b2d9a52-95a3-4b7e-9a33-0a2c6f0f4c11", "address": "203.0.113.9"},
     **{"act": "release", "number": "4930900002", "numbers": "4930900002", "kind": "number", "target": "4420"},
+    **{"currency": "EUR", "ratecard": "Foreign card", "prefix": "44", "rate_per_minute": "1"},
+    **{"direction": "outgoing", "blocks_mode": "from_zero", "minimum": "1", "resolution": "1"},
     **{"username": "zoe", "pattern": "%", "route": "standard", "rule": "1%=>%", "transport": "udp", "port": "5060"},
 }
 """Good for every form, so that only the scope can stand against it."""
@@ -87,6 +93,51 @@ def test_no_role_reaches_into_another_subtree(play: Play) -> None:
     play(scenario)
 
 
+async def foreign_prices(panel: Panel, owner: int | None) -> dict[str, str]:
+    """A tariff with a ratecard, a rate and a job: the id of each, by its part of an address."""
+    tariff, card = await made(panel, "tariff", "Foreign tariff", owner), await made(panel, "ratecard", "Foreign", owner)
+    ids = {"tariff": tariff, "ratecard": card}
+    for name, statement in {
+        "entry": "INSERT INTO tariff_ratecard (tariff_id, ratecard_id) VALUES ($1, $2) RETURNING id",
+        "rate": "INSERT INTO rate (ratecard_id, prefix, rate_per_minute) SELECT $2, '44', 1 WHERE $1 > 0 RETURNING id",
+    }.items():
+        ids[name] = await panel.data.connection.fetchval(statement, tariff, card)
+    ids["job"] = await panel.data.connection.fetchval(
+        """
+        INSERT INTO job (kind, status, title, login, account_id, ratecard_id, instance)
+        VALUES ('preview', 'finished', 'Foreign file', 'f', $1, $2, gen_random_uuid()) RETURNING id
+        """,
+        owner,
+        card,
+    )
+    return {name: str(each) for name, each in ids.items()}
+
+
+@pytest.mark.parametrize("owner", ["other", None])
+def test_no_role_reaches_tariffs_ratecards_and_jobs_of_others(play: Play, owner: str | None) -> None:
+    async def scenario(panel: Panel) -> None:
+        accounts = await stock(panel)
+        ids = await foreign_prices(panel, accounts[owner] if owner else None)
+        for role, account in (("reseller", accounts["reseller"]), ("customer", accounts["own"]), ("support", None)):
+            panel.forget()
+            await panel.signed_in(role, account, login=role)
+            token, before = await panel.token("/"), await picture(panel)
+            for route in ROUTES:
+                if not re.search(r"\{(tariff|ratecard|job)\}", route.path):
+                    continue
+                path = re.sub(r"\{([a-z]+)\}", lambda part: ids[part[1]], route.path)
+                answer = (
+                    await panel.get(path)
+                    if route.method == "GET"
+                    else await panel.post_raw(path, {"csrf_token": token, **FIELDS})
+                )
+                assert answer.status == 404, (role, route.name, path)
+                assert "Foreign" not in answer.text
+            assert await picture(panel) == before
+
+    play(scenario)
+
+
 def test_object_of_another_customer_is_not_found_below_the_own_one(play: Play) -> None:
     async def scenario(panel: Panel) -> None:
         accounts = await stock(panel)
@@ -95,7 +146,8 @@ def test_object_of_another_customer_is_not_found_below_the_own_one(play: Play) -
         await panel.signed_in("reseller", accounts["reseller"])
         token, before = await panel.token("/"), await picture(panel)
         for route in ROUTES:
-            if not {"{item}", "{entry}", "{login}"} & set(re.findall(r"{[a-z]+}", route.path)):
+            parts = set(re.findall(r"{[a-z]+}", route.path))
+            if "{code}" not in parts or not {"{item}", "{entry}", "{login}"} & parts:
                 continue
             for path in paths(route.path, "CUST0101", ids):
                 answer = (

@@ -116,3 +116,19 @@ class TestAudit:
                     await row.execute(statement)
 
         with_account(work)
+
+
+def test_prices_of_a_reseller_stay_with_it_and_those_directly_below(with_account: Callable[[Work], None]) -> None:
+    async def work(row: Rows) -> None:
+        owner = await insert(row, "account", code="RESE0001", kind="reseller", name="r", currency="EUR")
+        tariff = await insert(row, "tariff", name="t", kind="customer", currency="EUR", owner_id=owner)
+        ratecard = await insert(row, "ratecard", name="r")
+        with pytest.raises(asyncpg.CheckViolationError, match="a ratecard must be of the same account"):
+            await insert(row, "tariff_ratecard", tariff_id=tariff, ratecard_id=ratecard)
+        with pytest.raises(asyncpg.CheckViolationError, match="CUST0001 must be the operator's or of the reseller"):
+            await row.execute("UPDATE account SET tariff_id = $1 WHERE code = $2", tariff, CODE)
+        await row.execute("UPDATE account SET tariff_id = $1, parent_id = $2 WHERE code = $3", tariff, owner, CODE)
+        with pytest.raises(asyncpg.CheckViolationError, match="tariff_owner_check"):
+            await insert(row, "tariff", name="c", kind="carrier", currency="EUR", owner_id=owner)
+
+    with_account(work)

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 
 import pytest
 from playwright.async_api import Page, expect
@@ -16,6 +17,8 @@ from tests.support.switch import NUMBER, Switch, free_port
 
 ADDRESS = "127.0.0.87"
 NAME = "Browser Ltd"
+PRICE = Decimal("1.25")
+"""A charge for the connection that no other rate has."""
 
 
 @pytest.fixture
@@ -25,6 +28,7 @@ def operator(switch: Switch) -> Iterator[str]:
     yield "operator"
     switch.query("DELETE FROM panel_user WHERE login IN ('operator', 'browserltd')")
     switch.query("DELETE FROM ip_device WHERE address = $1::text::cidr", f"{ADDRESS}/32")
+    switch.query("UPDATE rate SET connection_charge = 0 WHERE connection_charge = $1", PRICE)
     switch.wait_for_configuration()
 
 
@@ -33,6 +37,7 @@ def test_new_customer_calls_is_seen_hung_up_and_charged(switch: Switch, run: Run
         async with open_page(f"http://127.0.0.1:{switch.panel_port}") as browser:
             await browser.sign_in(operator)
             code = await make_customer(browser)
+            await set_price(browser)
             await asyncio.to_thread(switch.wait_for_configuration)
             await call_and_hang_up(switch, browser, code)
             await asyncio.to_thread(switch.wait_for_records, 1)
@@ -45,6 +50,7 @@ def test_new_customer_calls_is_seen_hung_up_and_charged(switch: Switch, run: Run
     run(scenario())
     [record, refused] = switch.wait_for_records(2)
     assert (record["code"], record["reason"], record["ended_by"]) == ("ANSWERED", "HANGUP_BY_OPERATOR", "system")
+    assert PRICE < record["gross"] < PRICE + Decimal("0.1")
     assert (refused["code"], refused["sip_code"]) == ("SESSION_LIMIT", 503)
 
 
@@ -76,6 +82,20 @@ async def make_customer(browser: Browser) -> str:
     await page.click("#confirm-yes")
     await expect(page.locator(".sw-flash")).to_contain_text("→ 10.0000")
     return code
+
+
+async def set_price(browser: Browser) -> None:
+    """Change the rate that the next call takes."""
+    page = browser.page
+    await browser.open("/ratecards?q=demo+retail")
+    await page.click("tbody th a")
+    await page.fill("#q", NUMBER)
+    rows = page.locator("tbody tr")
+    await expect(rows).to_have_count(2)
+    await rows.last.locator("text=Edit").click()  # the longer prefix
+    await page.fill("#connection_charge", str(PRICE))
+    await page.click("text=Save changes")
+    await expect(page.locator(".sw-flash")).to_contain_text("it counts from the next call on")
 
 
 async def call_and_hang_up(switch: Switch, browser: Browser, code: str) -> None:

@@ -96,6 +96,12 @@ class TestLine:
             lines.read(line, ["44", "x"])
         assert (len(lines.faults), lines.fault_count) == (KEPT_FAULTS, KEPT_FAULTS + 50)
 
+    def test_as_many_faults_are_kept_as_are_asked_for(self) -> None:
+        lines = LineReader(["Code", "Rate"], {}, kept=3)
+        for line in range(5):
+            lines.read(line, ["44", "x"])
+        assert (len(lines.faults), lines.fault_count) == (3, 5)
+
     def test_fault_can_be_shown_when_the_cell_was_no_text(self) -> None:
         lines = LineReader(["Code", "Destination", "Rate"], {})
         assert lines.read(2, ["44", "Z\udcfcrich", "1"]) is None

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from rating.deck_undo import undo_import
 from rating.errors import NothingToUndo
 from tests.support.decks import NOW, Decks, counts
 
@@ -29,6 +30,15 @@ def test_rates_are_what_they_were_when_an_import_is_undone(decks: Decks, options
     assert decks.rows() == rows
     assert (undone.new, undone.changed, undone.removed) == (report.new, report.changed, report.removed)
     assert decks.value("SELECT count(*) FROM rate_import_row") == 0
+
+
+def test_import_that_is_not_the_last_is_not_undone_in_its_place(decks: Decks) -> None:
+    first, last = decks.load(HEADERS, *OLD), decks.load(HEADERS, *NEW)
+    rows = decks.rows()
+    with pytest.raises(NothingToUndo, match=r"another file was imported into retail since, deck\.csv"):
+        decks.run(undo_import(decks.connection, "retail", first.import_id))
+    assert decks.rows() == rows
+    assert decks.run(undo_import(decks.connection, "retail", last.import_id)).import_id == last.import_id
 
 
 def test_ratecard_is_empty_again_when_its_first_import_is_undone(decks: Decks) -> None:

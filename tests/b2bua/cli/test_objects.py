@@ -18,6 +18,7 @@ class TestPages:
             ("gateway", "name", ["demo-a", "demo-b"]),
             ("carrier", "code", ["CARR0001", "CARR0002"]),
             ("tariff", "name", ["demo carrier A", "demo carrier B", "demo retail", "demo wholesale"]),
+            ("ratecard", "name", ["demo carrier A", "demo carrier B", "demo retail", "demo wholesale"]),
             ("route", "carrier", ["CARR0001", "CARR0002"]),
             ("rule", "rule", ["%=>%"] * 20),
             ("did", "number", ["493023125001", "493023125002"]),
