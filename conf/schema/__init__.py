@@ -14,9 +14,10 @@ Version history (the number of the newest file):
    11  what records come to by day, indexes for searches
    12  encryption of media, and how digits come
    13  round trips of anchored calls, and whether both sides were heard
+   14  whose tariffs and ratecards are, long jobs of the panel
 """
 
-SCHEMA_VERSION = 13
+SCHEMA_VERSION = 14
 """Newest migration in this package; a service refuses a database that is older."""
 
 SCHEMA_COMPAT_VERSION = 1
