@@ -103,7 +103,6 @@ class TestTowardsTheClear:
         caller.rtp.sendto(caller.sending.protect_rtcp(report), caller.target)
         assert [data for data, _ in await rig.callee.gets(1)] == [report]
 
-
     @with_rig()
     async def test_prompt_is_encrypted_like_all_else(self, rig: Rig) -> None:
         caller = secure(rig)
