@@ -18,7 +18,7 @@ import tarfile
 import tempfile
 import zlib
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Final
@@ -47,6 +47,9 @@ COUNTED: Final = ("account", "carrier", "rate", "cdr", "cdr_charge", "ledger_ent
 
 _REPLACED: Final = "softswitch_replaced"
 """Schema that holds the tables of before until the restore has worked."""
+
+_EXTENSIONS: Final = ("pg_trgm", "btree_gin")
+"""What indexes for searches are made with, where the server has them (migration 11)."""
 
 _LARGEST_MANIFEST: Final = 1024 * 1024
 
@@ -292,6 +295,14 @@ async def count_others(connection: "asyncpg.Connection[asyncpg.Record]") -> int:
     return found
 
 
+async def _make_extensions(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Make what indexes of a dump may need; where that cannot be, pg_restore says which index lacks it."""
+    with suppress(asyncpg.UndefinedFileError, asyncpg.InsufficientPrivilegeError, asyncpg.FeatureNotSupportedError):
+        await connection.execute("CREATE SCHEMA IF NOT EXISTS extensions")
+        for name in _EXTENSIONS:
+            await connection.execute(f"CREATE EXTENSION IF NOT EXISTS {name} SCHEMA extensions")
+
+
 async def load(settings: Settings, url: str, source: Path) -> None:
     """Put a dump in the place of everything that the database holds, or leave that as it was.
 
@@ -300,6 +311,7 @@ async def load(settings: Settings, url: str, source: Path) -> None:
     """
     connection = await connect(url)
     try:
+        await _make_extensions(connection)
         await connection.execute(f"DROP SCHEMA IF EXISTS {_REPLACED} CASCADE")
         async with connection.transaction():
             await connection.execute("SET LOCAL lock_timeout = '10s'")

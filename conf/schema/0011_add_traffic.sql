@@ -202,8 +202,11 @@ CREATE INDEX ip_device_network ON ip_device USING gist (address inet_ops);
 DO $make$
 BEGIN
     BEGIN
-        CREATE EXTENSION IF NOT EXISTS pg_trgm;
-        CREATE EXTENSION IF NOT EXISTS btree_gin;
+        -- Not in public, whose place another schema takes when a backup is restored.
+        CREATE SCHEMA IF NOT EXISTS extensions;
+        CREATE EXTENSION IF NOT EXISTS pg_trgm SCHEMA extensions;
+        CREATE EXTENSION IF NOT EXISTS btree_gin SCHEMA extensions;
+        PERFORM set_config('search_path', current_setting('search_path') || ', extensions', true);
     EXCEPTION WHEN undefined_file OR insufficient_privilege OR feature_not_supported THEN
         RAISE NOTICE 'no extensions pg_trgm and btree_gin: searches will be slower';
         RETURN;
