@@ -44,3 +44,12 @@ def test_every_icon_in_use_is_in_the_sprite() -> None:
     used = {name for page in pages() for name in call.findall(page.read_text())}
     assert {"x", "phone-off"} <= used
     assert used <= names
+
+
+@pytest.mark.parametrize("sheet", sorted(STATIC.glob("*.css")), ids=lambda path: path.name)
+def test_every_block_of_a_style_sheet_ends(sheet: Path) -> None:
+    depth = 0
+    for number, line in enumerate(sheet.read_text().splitlines(), 1):
+        assert not depth or not line or line[0] in " }", f"{number}: the block before does not end: {line}"
+        depth += line.count("{") - line.count("}")
+    assert depth == 0

@@ -77,7 +77,7 @@ def _messages() -> list[tuple[float, str, bool, str, str]]:
     ]
 
 
-async def _stage(panel: Panel) -> str:
+async def stage(panel: Panel) -> str:
     """Let every page have something to say; returns the call whose messages are kept."""
     rows, worker = panel.data.connection, panel.worker
     await panel.data.beat()
@@ -165,7 +165,7 @@ def _save(name: str, data: bytes) -> int:
 
 async def _take(settings: Settings, only: list[str]) -> None:
     async with open_panel(settings) as panel:
-        call = await _stage(panel)
+        call = await stage(panel)
         base = str(panel.client.make_url("")).rstrip("/")
         for dark in (False, True):
             async with open_page(base, dark=dark) as browser:
