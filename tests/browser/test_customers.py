@@ -2,29 +2,11 @@
 
 import re
 
-import pytest
 from playwright.async_api import Dialog, expect
 
 from tests.admin.panel import Panel
 from tests.browser.browsing import Browser, expected
 from tests.browser.conftest import Browse
-
-ON_PHONES = (
-    "/customers",
-    "/customers/new",
-    "/customers/CUST0001/ip-devices",
-    "/customers/CUST0001/sip-users",
-    "/customers/CUST0001/cli-rules",
-    "/customers/CUST0001/statement",
-)
-ON_DESKS = (
-    "/customers",
-    "/customers/CUST0001",
-    "/customers/CUST0001/dialing-routes",
-    "/customers/CUST0001/destination-rules?number=442079460000",
-    "/customers/CUST0001/payments",
-    "/customers/CUST0001/delete",
-)
 
 
 async def stock(panel: Panel) -> None:
@@ -46,23 +28,6 @@ async def stock(panel: Panel) -> None:
     ):
         await data.connection.execute(statement, account)
     await data.user("root")
-
-
-@pytest.mark.parametrize(("pages", "how"), [(ON_PHONES, {"narrow": True}), (ON_DESKS, {"dark": True})])
-def test_pages_are_usable_everywhere(browse: Browse, pages: tuple[str, ...], how: dict[str, bool]) -> None:
-    async def scenario(panel: Panel, browser: Browser) -> None:
-        await stock(panel)
-        await browser.sign_in("root")
-        for path in pages:
-            if path.endswith("delete"):
-                await browser.page.goto(browser.address(path))  # refused: it has credit
-            else:
-                await browser.open(path)
-            assert not await browser.has_sideways_scroll(), path
-            assert await browser.accessibility_faults() == [], path
-        assert expected(browser.faults, 422) == []
-
-    browse(scenario, **how)
 
 
 def test_customer_is_added_set_up_paid_for_and_deleted(browse: Browse) -> None:

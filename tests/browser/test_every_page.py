@@ -16,6 +16,7 @@ from admin.routes import ROUTES, Route
 from benchmarks.panel_data import fill
 from conf.settings import Settings, SystemSettings
 from tests.admin.panel import Panel, open_panel
+from tests.admin.test_subtrees import foreign_prices
 from tests.browser.browsing import NARROW, WIDE, Browser, expected, open_page
 from tests.browser.screenshots import stage
 from tests.support.servers import Run
@@ -49,7 +50,8 @@ def page_of(path: str) -> str:
 
 async def links(browser: Browser) -> Iterator[str]:
     """Addresses of the panel that a page links to."""
-    found: list[str] = await browser.page.eval_on_selector_all("a[href]", "all => all.map(each => each.href)")
+    script = "all => all.map(each => new URL(each.getAttribute('href'), document.baseURI).href)"
+    found: list[str] = await browser.page.eval_on_selector_all("a[href]", script)
     return (urldefrag(each)[0].removeprefix(browser.base) for each in found if each.startswith(browser.base + "/"))
 
 
@@ -67,9 +69,11 @@ async def look(browser: Browser, path: str, hows: tuple[tuple[bool, bool], ...])
 def test_every_page_is_usable(run: Run, database_url: str, tmp_path: Path, count: int) -> None:
     async def walk(panel: Panel, browser: Browser) -> None:
         call = await stage(panel)
+        prices = await foreign_prices(panel, None)
+        await panel.data.connection.execute("UPDATE job SET status = 'failed'")
         await browser.sign_in("admin")
         seen: set[str] = set()
-        left = ["/", f"/call-records/{call}/1"]
+        left = ["/", f"/call-records/{call}/1", f"/tariffs/{prices['tariff']}"]
         while left:
             path = left.pop(0)
             page = page_of(path)

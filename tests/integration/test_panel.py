@@ -50,7 +50,8 @@ def test_new_customer_calls_is_seen_hung_up_and_charged(switch: Switch, run: Run
     run(scenario())
     [record, refused] = switch.wait_for_records(2)
     assert (record["code"], record["reason"], record["ended_by"]) == ("ANSWERED", "HANGUP_BY_OPERATOR", "system")
-    assert PRICE < record["gross"] < PRICE + Decimal("0.1")
+    # The rest is talk, which lasts as long as the browser takes to hang up.
+    assert PRICE < record["gross"] < 2 * PRICE
     assert (refused["code"], refused["sip_code"]) == ("SESSION_LIMIT", 503)
 
 
