@@ -1,7 +1,8 @@
 """Sockets on which an engine hears requests: its own Unix socket, and UDP where that is set.
 
 A request that comes again, since its answer was lost, gets the same answer: cookies are remembered for a while. What
-an engine tells by itself goes to all that have pinged it lately: they know which calls are theirs.
+an engine tells by itself goes to all that have pinged it, or offered or answered something, lately: they know which
+calls are theirs.
 """
 
 import asyncio
@@ -30,8 +31,11 @@ ANSWERS_LIMIT: Final = 4096
 CLIENTS_LIMIT: Final = 64
 """Clients that are told something."""
 
-PINGED_WITHIN: Final = 10.0
-"""Seconds that a ping counts."""
+OF_CLIENTS: Final = frozenset({"ping", "offer", "answer"})
+"""Commands of those who are told something: after a restart the first offer may come before the next ping."""
+
+HEARD_WITHIN: Final = 10.0
+"""Seconds that one counts."""
 
 NOTICE_REPEATS: Final = (0.06, 0.18)
 """What nobody answers is sent again after so many seconds."""
@@ -106,11 +110,11 @@ class Server:
             self._path.unlink(missing_ok=True)
 
     def notify(self, message: ng.Message) -> None:
-        """Tell something to whoever has pinged lately; it may come three times."""
+        """Tell something to whoever was heard of lately; it may come three times."""
         datagram = ng.pack(b"notice", message)
-        since = time.monotonic() - PINGED_WITHIN
-        for source, (opened, pinged_at) in list(self._clients.items()):
-            if pinged_at < since:
+        since = time.monotonic() - HEARD_WITHIN
+        for source, (opened, heard_at) in list(self._clients.items()):
+            if heard_at < since:
                 del self._clients[source]
             else:
                 self._tell(opened, datagram, source, NOTICE_REPEATS)
@@ -147,7 +151,7 @@ class Server:
             except OSError:
                 return
             answer, command = self._answer(datagram, source)
-            if source and command == "ping":
+            if source and command in OF_CLIENTS:
                 self._note_client(opened, source)
             if answer and source:
                 self._send(opened, answer, source)

@@ -115,6 +115,25 @@ async def test_what_the_engine_tells_comes_once_to_the_client_of_the_call(
 
 
 @on_both_loops
+async def test_client_is_told_once_it_has_offered_though_no_ping_has_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "HEALTH_INTERVAL", 60.0)
+    server = Server(lambda _: {"result": "ok", "sdp": "v=0"}, tmp_path / "engine.sock")
+    told: list[tuple[object, ...]] = []
+    address = EngineAddress("own", socket.AF_UNIX, server.addresses[0])
+    client = MediaClient([address], digit_heard=lambda *digit: told.append(digit))
+    client.open()
+    await until(lambda: client.is_answering("own"))
+    server._clients.clear()  # as one that has just started again
+    await client.wait(client.offer, "call", "a", b"v=0", Options())
+    server.notify(ng.digit_heard("call", "a", "1", 100, 0))
+    await until(lambda: told == [("call", "a", "1", 100)])
+    client.close()
+    server.close()
+
+
+@on_both_loops
 async def test_burst_on_the_unix_socket_needs_no_repetition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "REPEAT_INTERVALS", (60.0,))
     counting = Counting()
