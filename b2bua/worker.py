@@ -67,7 +67,10 @@ from rating.funds import funds_key, micros_up
 log = structlog.get_logger()
 
 _TRACE_LOOK: Final = 0.1
-"""Seconds between two looks for calls whose messages are to be written."""
+"""Seconds between two looks for calls whose messages are to be written, while there are such."""
+
+_TRACE_REST: Final = 0.5
+"""The same while there are none."""
 
 _POSTING_LOOK: Final = 0.5
 """Seconds between two looks at how far the writer has posted our journal."""
@@ -327,9 +330,11 @@ class Worker:
     async def _write_traces(self) -> None:
         """Write the messages of calls that have been over for a moment."""
         while True:
-            await asyncio.sleep(_TRACE_LOOK)
             if self._driver.ladders.write_due(self._endpoint.now()):
                 self._journal.flush(time.time())
+                await asyncio.sleep(_TRACE_LOOK)  # there may be more
+            else:
+                await asyncio.sleep(_TRACE_REST)
 
     # What was posted
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from b2bua.sip.errors import ParseError
@@ -34,13 +35,7 @@ class Via:
             ParseError: not that.
         """
         sent, _, parameters = text.partition(";")
-        protocol, _, by = sent.strip(BLANKS).partition(" ")
-        transport, version = protocol[8:].upper(), "2.0"
-        if not transport or not by or protocol[:8] != "SIP/2.0/":
-            transport, version, by = _read_sent(sent)
-        if " " in by or "\t" in by:
-            by = ":".join(part.strip(BLANKS) for part in by.split(":"))
-        host, port = split_host_port(by)
+        transport, host, port, version = _known(sent) if len(sent) <= _KNOWN_LENGTH else _parse_sent(sent)
         return cls(transport, host, port, parse_parameters(parameters), version)
 
     @property
@@ -62,6 +57,25 @@ class Via:
 _SENT: Final = re.compile(
     r"[ \t]*SIP[ \t]*/[ \t]*([0-9]+\.[0-9]+)[ \t]*/[ \t]*([^ \t/]+)[ \t]+(.+)", re.IGNORECASE | re.DOTALL
 )
+
+
+_KNOWN_LENGTH: Final = 80
+"""Longest beginning that is remembered with what it means, so that a peer that invents hosts cannot fill the memory."""
+
+
+def _parse_sent(sent: str) -> tuple[str, str, int | None, str]:
+    """What stands before the parameters: transport, host, port, version."""
+    protocol, _, by = sent.strip(BLANKS).partition(" ")
+    transport, version = protocol[8:].upper(), "2.0"
+    if not transport or not by or protocol[:8] != "SIP/2.0/":
+        transport, version, by = _read_sent(sent)
+    if " " in by or "\t" in by:
+        by = ":".join(part.strip(BLANKS) for part in by.split(":"))
+    return transport, *split_host_port(by), version
+
+
+# Nearly all begin with one of a few peers, or us.
+_known = lru_cache(4096)(_parse_sent)
 
 
 def _read_sent(text: str) -> tuple[str, str, str]:

@@ -12,6 +12,9 @@ from b2bua.transport.address import ListenAddress
 BATCH: Final = 64
 """Most datagrams of one turn, so that timers and the live store get theirs."""
 
+_LOOK_EVERY: Final = 8
+"""Where datagrams come one by one, only every so many turns look for a second: most looks would be in vain."""
+
 _FLOWS_LIMIT: Final = 20_000
 
 
@@ -56,6 +59,8 @@ class UDPListener:
             raise
         self._buffer = bytearray(65_536)
         self._view = memoryview(self._buffer)
+        self._single = 0
+        """Turns in a row that had one datagram."""
         self.dropped = 0
         """Datagrams that the kernel would not take from us."""
 
@@ -70,13 +75,15 @@ class UDPListener:
 
     def _readable(self) -> None:
         receive, view, flows = self._socket.recvfrom_into, self._view, self._flows
-        for _ in range(BATCH):
+        taken = 0
+        for _ in range(1 if self._single % _LOOK_EVERY else BATCH):
             try:
                 size, source = receive(view)
             except BlockingIOError:
                 break
             except OSError:
                 continue  # an ICMP error of an earlier send
+            taken += 1
             key = source[:2]
             flow = flows.get(key)
             if flow is None:
@@ -87,6 +94,7 @@ class UDPListener:
                 continue  # link-local: without its zone, which SIP cannot carry, nobody can answer to it
             if size > 4:  # anything shorter is a keep-alive (RFC 5626 §3.5.1)
                 self._received(bytes(view[:size]), flow)
+        self._single = self._single + 1 if taken < 2 else 0
         self._end_of_turn()
 
     def send(self, data: bytes, flow: Flow) -> str:
