@@ -61,3 +61,6 @@ CREATE TABLE job (
 CREATE INDEX job_user ON job (user_id, id);
 CREATE INDEX job_ratecard ON job (ratecard_id, id);
 CREATE INDEX job_open ON job (id) WHERE status IN ('waiting', 'running');
+
+-- How many accounts a tariff has is counted for each one listed.
+CREATE INDEX account_by_tariff ON account (tariff_id);
