@@ -9,7 +9,7 @@ import pytest
 
 from b2bua.agent.user_agent import Answerer, Caller
 from b2bua.sip.message import Request, parse_message
-from tests.support.calls import agents, carrier_on, dial, received, until, within
+from tests.support.calls import agents, carrier_on, dial, hang_up, received, until, within
 from tests.support.certificates import Authority
 from tests.support.dns import DNSServer
 from tests.support.servers import Run
@@ -101,9 +101,8 @@ def test_next_server_of_a_name_has_the_call_when_one_is_silent(named: Switch, ru
             asked = server.questions.total()
             for caller in callers:
                 dial(caller, named)
-                await within(caller.is_answered)
-                caller.hang_up()
-                await within(second.is_ended)
+                await hang_up(caller, second)
+                second.is_answered.clear()
                 second.is_ended.clear()
             assert server.questions.total() == asked  # no call has waited for DNS
 
@@ -156,9 +155,7 @@ def test_call_goes_elsewhere_and_the_log_says_why_when_the_certificate_is_for_an
     async def call() -> None:
         async with named_gateway(named, "--transport", "tls"), agents(caller, carrier, other):
             dial(caller, named)
-            await within(other.is_answered)
-            caller.hang_up()
-            await within(other.is_ended)
+            await hang_up(caller, other)
 
     run(call())
     assert methods(carrier) == []

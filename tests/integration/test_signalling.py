@@ -11,7 +11,7 @@ from b2bua.agent.user_agent import Caller
 from b2bua.sip.digest import Challenge
 from b2bua.sip.message import Request
 from b2bua.transport.endpoint import new_token
-from tests.support.calls import SOURCE, agents, answers, carrier_on, dial, exchange, received, until, within
+from tests.support.calls import SOURCE, agents, answers, carrier_on, dial, exchange, hang_up, received, until, within
 from tests.support.servers import Run
 from tests.support.switch import NUMBER, Switch, switch_directory, wait_until
 
@@ -23,9 +23,7 @@ class TestIndependentLegs:
         async def call() -> None:
             async with agents(caller, carrier):
                 dial(caller, switch)
-                await within(carrier.is_answered)
-                caller.hang_up()
-                await within(carrier.is_ended)
+                await hang_up(caller, carrier)
 
         run(call())
         mine = [m.data.decode() for m in caller.trace.messages if m.is_sent]
@@ -47,9 +45,7 @@ class TestIndependentLegs:
         async def call() -> None:
             async with agents(caller, carrier):
                 dial(caller, switch)
-                await within(carrier.is_answered)
-                carrier.hang_up()
-                await within(caller.is_ended)
+                await hang_up(carrier, caller)
 
         run(call())
         assert answers(caller) == [180, 200]
@@ -64,9 +60,7 @@ class TestIndependentLegs:
         async def call() -> None:
             async with agents(caller, carrier):
                 dial(caller, switch)
-                await within(carrier.is_answered)
-                caller.hang_up()
-                await within(carrier.is_ended)
+                await hang_up(caller, carrier)
 
         run(call())
         assert carrier.invites[0].headers.first("max-forwards") == "69"
@@ -93,9 +87,7 @@ class TestFailover:
         async def call() -> None:
             async with agents(caller, first, second):
                 dial(caller, switch)
-                await within(second.is_answered)
-                caller.hang_up()
-                await within(second.is_ended)
+                await hang_up(caller, second)
 
         run(call())
         assert answers(caller)[-2:] == [200, 200]  # of the INVITE and of the BYE
@@ -113,9 +105,7 @@ class TestFailover:
         async def call() -> None:
             async with agents(caller, second):
                 dial(caller, switch)
-                await within(second.is_answered)
-                caller.hang_up()
-                await within(second.is_ended)
+                await hang_up(caller, second)
 
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
             silent.bind(("127.0.0.1", switch.carrier_ports[0]))
@@ -224,9 +214,7 @@ class TestStreams:
         async def call() -> None:
             async with agents(caller, carrier):
                 dial(caller, switch, transport="tcp")
-                await within(caller.is_answered)
-                carrier.hang_up()
-                await within(caller.is_ended)
+                await hang_up(carrier, caller)
 
         run(call())
         (record,) = switch.wait_for_records(1)

@@ -30,6 +30,14 @@ async def within(event: asyncio.Event) -> None:
         await event.wait()
 
 
+async def hang_up(first: UserAgent, other: UserAgent) -> None:
+    """End a call from one side when both know that it is up, and see the other side hear it."""
+    await within(first.is_answered)
+    await within(other.is_answered)
+    first.hang_up()
+    await within(other.is_ended)
+
+
 async def until(condition: Callable[[], object]) -> None:
     """Look until a condition holds, while the agents go on."""
     async with asyncio.timeout(PATIENCE):
