@@ -172,7 +172,7 @@ class Worker:
         if self._hep is not None:
             spawn(self._hep.run(), "hep")
         spawn(self._bans.run(), "bans")
-        spawn(self._follow_posting(pool), "posting")
+        spawn(self._follow_posting(), "posting")
         spawn(SpaceWatch(self._journal, self._name).run(pool), "journal-space")
         spawn(end_lost(self._endpoint, lost, self._driver.media), "end-lost-calls")
         _quieten_garbage_collector()
@@ -339,6 +339,10 @@ class Worker:
     # What was posted
 
     async def _posted_position(self, pool: "asyncpg.Pool[asyncpg.Record]") -> tuple[int, int]:
+        """How far our journal is in the live store's figures; where it has none yet, in the database."""
+        known = await self._admission.posted_position()
+        if known is not None:
+            return known
         row = await pool.fetchrow('SELECT segment, "offset" FROM journal_position WHERE worker = $1', self._name)
         return (row["segment"], row["offset"]) if row is not None else (0, 0)
 
@@ -353,13 +357,15 @@ class Worker:
             self._admission.note_unposted(position, keys, [amount for _, amount in owed])
         self._live.flush()
 
-    async def _follow_posting(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    async def _follow_posting(self) -> None:
         while True:
             await asyncio.sleep(_POSTING_LOOK)
             try:
-                self._admission.posted(await self._posted_position(pool))
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
-                continue  # the database is away: what is owed stays held
+                position = await self._admission.posted_position()
+            except (StoreAway, hiredis.ReplyError):
+                continue
+            if position is not None:
+                self._admission.posted(position)
             self._live.flush()
 
     # Stopping

@@ -69,6 +69,7 @@ async def _run(settings: Settings) -> None:
         is_exporting=bool(settings.cdr.export_directory),
     )
     keeper = FundsKeeper(live_url(settings), writer.live_workers, writer.backlog)
+    writer.posted = keeper.posted
     async with asyncio.TaskGroup() as group:
         # What they leave half done is done at the next start.
         beside = [group.create_task(_keep_funds(keeper, settings), name="funds")]

@@ -15,18 +15,30 @@ import structlog
 from valkey.asyncio import Valkey
 from valkey.exceptions import ValkeyError
 
-from rating.funds import funds_key, micros_down, worker_key
+from rating.funds import funds_key, micros_down, posted_key, worker_key
 
 log = structlog.get_logger()
 
 LOADED_KEY: Final = "funds-loaded"
 """Present in a live store whose accounts have their figures."""
 
+# KEYS: funds hash of the account. ARGV: micros, version, 1 to wait for no worker. Returns 1 where the figure waits.
 _SET: Final = """
-local known = redis.call('HGET', KEYS[1], 'version')
-if not known or tonumber(known) <= tonumber(ARGV[2]) then
-    redis.call('HSET', KEYS[1], 'base', ARGV[1], 'version', ARGV[2])
+local known = redis.call('HMGET', KEYS[1], 'base', 'version', 'next_version')
+local version = tonumber(ARGV[2])
+if tonumber(known[2] or 0) > version or tonumber(known[3] or 0) > version then
+    return 0
 end
+if ARGV[3] == '0' and known[1] and tonumber(ARGV[1]) < tonumber(known[1]) then
+    for _, name in ipairs(redis.call('HKEYS', KEYS[1])) do
+        if string.sub(name, 1, 2) == 'p:' then
+            redis.call('HSET', KEYS[1], 'next', ARGV[1], 'next_version', ARGV[2])
+            return 1
+        end
+    end
+end
+redis.call('HSET', KEYS[1], 'base', ARGV[1], 'version', ARGV[2])
+redis.call('HDEL', KEYS[1], 'next', 'next_version')
 return 0
 """
 
@@ -49,6 +61,9 @@ _FUNDS: Final = """
 
 _RETRY: Final = 0.25
 """Wait after the live store has refused, in seconds."""
+
+_TAKE_OVER: Final = 2.0
+"""Seconds after which a figure that no worker has taken over is in force all the same: who owes may be gone."""
 
 _CHUNK: Final = 1000
 _LOOK_EVERY: Final = 1.0
@@ -94,9 +109,19 @@ class FundsKeeper:
         self._live_workers = live_workers
         self._backlog = backlog
         self._changed: set[int] = set()
+        self._posted: dict[str, tuple[int, int]] = {}
+        """Positions of journals that are in the balances, and not yet in the live store."""
+        self._waiting: dict[int, tuple[float, AccountFunds]] = {}
+        """Figures that a worker is to take over, and since when."""
         self._wake = asyncio.Event()
         self.is_loaded = asyncio.Event()
         """Set once every account has its figure."""
+
+    def posted(self, worker: str, position: tuple[int, int], accounts: set[int]) -> None:
+        """A worker's journal is committed up to a position, which debited these accounts."""
+        self._changed.update(accounts)
+        self._posted[worker] = position
+        self._wake.set()
 
     async def run(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         """Follow changes on a connection of its own until it is cancelled or the connection is lost.
@@ -115,8 +140,10 @@ class FundsKeeper:
             try:
                 if not is_loaded or not await self._store.exists(LOADED_KEY):
                     is_loaded = await self._load(connection, is_first=not is_loaded)
-                elif self._changed:
+                elif self._changed or self._posted:
                     await self._update(connection)
+                if is_loaded:
+                    await self._write_overdue()
             except (ValkeyError, OSError) as error:
                 log.warning("live store does not take the accounts' funds", error=str(error))
                 is_loaded = False
@@ -136,9 +163,12 @@ class FundsKeeper:
         if not await self._store.exists(LOADED_KEY) and not await self._is_settled():
             return False
         self._changed.clear()
+        self._posted.clear()
+        positions = await connection.fetch('SELECT worker, segment, "offset" FROM journal_position')
         rows = await read_funds(connection)
         for start in range(0, len(rows), _CHUNK):
             await self._write(rows[start : start + _CHUNK])
+        await self._publish({row["worker"]: (row["segment"], row["offset"]) for row in positions})
         await self._store.set(LOADED_KEY, "1")
         self.is_loaded.set()
         log.info("funds of all accounts are in the live store", accounts=len(rows), first=is_first)
@@ -151,19 +181,39 @@ class FundsKeeper:
         return all([await self._store.exists(worker_key(name)) for name in self._live_workers()])
 
     async def _update(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-        changed = list(self._changed)
+        changed, posted = list(self._changed), self._posted
         self._changed.clear()
+        self._posted = {}
         try:
-            await self._write(await read_funds(connection, changed))
+            if changed:
+                await self._write(await read_funds(connection, changed))
+            await self._publish(posted)
         except BaseException:
             self._changed.update(changed)
+            self._posted = posted | self._posted
             raise
 
-    async def _write(self, accounts: list[AccountFunds]) -> None:
+    async def _write(self, accounts: list[AccountFunds], *, waits: bool = True) -> None:
         pipeline = self._store.pipeline(transaction=False)
         for funds in accounts:
-            await self._set(keys=[funds.key], args=[funds.micros, funds.version], client=pipeline)
-        await pipeline.execute()
+            await self._set(keys=[funds.key], args=[funds.micros, funds.version, int(not waits)], client=pipeline)
+        now = asyncio.get_running_loop().time()
+        for funds, is_waiting in zip(accounts, await pipeline.execute(), strict=True):
+            if is_waiting:
+                self._waiting[funds.account_id] = now, funds
+            else:
+                self._waiting.pop(funds.account_id, None)
+
+    async def _write_overdue(self) -> None:
+        until = asyncio.get_running_loop().time() - _TAKE_OVER
+        overdue = [funds for since, funds in self._waiting.values() if since < until]
+        if overdue:
+            await self._write(overdue, waits=False)
+
+    async def _publish(self, posted: dict[str, tuple[int, int]]) -> None:
+        """Say how far the journals are posted, after the figures of the accounts are there."""
+        for worker, (segment, offset) in posted.items():
+            await self._store.set(posted_key(worker), f"{segment}:{offset}")
 
     def _notified(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
         if isinstance(payload, str) and payload.isdigit():

@@ -8,6 +8,7 @@ calls (`cdr.trace`) go with the rows; what is refused of them is only named.
 
 import asyncio
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -129,17 +130,27 @@ class Batch:
             self.charges.append([*head, *amounts])
 
 
+Posted = Callable[[str, tuple[int, int], set[int]], None]
+"""Hears that a worker's journal is committed up to a position, and which accounts were debited."""
+
+
+def _ignore(_worker: str, _position: tuple[int, int], _accounts: set[int]) -> None:
+    return
+
+
 class JournalFollower:
     """Follows the journal of one worker.
 
     Args:
         directory: The worker's.
         limit: Most lines of a batch.
+        posted: Hears of every batch that is committed.
     """
 
-    def __init__(self, directory: Path, limit: int) -> None:
+    def __init__(self, directory: Path, limit: int, posted: Posted = _ignore) -> None:
         self._directory = directory
         self._limit = limit
+        self._posted = posted
         self.worker = directory.name
         self._segment = 0
         self._offset = 0
@@ -213,17 +224,19 @@ class JournalFollower:
 
     async def _commit(self, connection: asyncpg.Connection, batch: Batch, segment: int, offset: int) -> None:
         try:
-            await self._post(connection, batch, segment, offset)
+            debited = await self._post(connection, batch, segment, offset)
         except REFUSALS:
             # One bad row must not hold up the others: post them one by one, keep the bad ones.
+            debited = set()
             for line in batch.lines:
                 single = Batch()
                 single.add(line)
                 try:
-                    await self._post(connection, single, None, 0)
+                    debited |= await self._post(connection, single, None, 0)
                 except REFUSALS as error:
                     self._keep(line, error)
             await self._post(connection, Batch(), segment, offset)
+        self._posted(self.worker, (segment, offset), debited)
 
     def _keep(self, line: dict[str, Any], error: Exception) -> None:
         if line["kind"] != "cdr":
@@ -239,7 +252,9 @@ class JournalFollower:
         with path.open("ab") as file:
             file.write(encode_line(line))
 
-    async def _post(self, connection: asyncpg.Connection, batch: Batch, segment: int | None, offset: int) -> None:
+    async def _post(self, connection: asyncpg.Connection, batch: Batch, segment: int | None, offset: int) -> set[int]:
+        """Commit a batch; returns the accounts that were debited."""
+        usages: list[Usage] = []
         async with connection.transaction():
             if batch.rows:
                 # Before the rows get their numbers: an export that is decided meanwhile waits for them.
@@ -263,6 +278,7 @@ class JournalFollower:
                     segment,
                     offset,
                 )
+        return {usage.account_id for usage in usages}
 
 
 class Writer:
@@ -275,6 +291,9 @@ class Writer:
         retention_months: Whole months of records that are kept besides the current one; 0: all.
         is_exporting: Whether a month has to be exported before it is dropped.
     """
+
+    posted: Posted = staticmethod(_ignore)
+    """Hears of every batch that is committed."""
 
     def __init__(
         self, journals: Path, name: str, batch: int, retention_months: int = 0, *, is_exporting: bool = False
@@ -301,7 +320,7 @@ class Writer:
         for directory in sorted(self._journals.glob("*/")):
             follower = self._followers.get(directory.name)
             if follower is None:
-                follower = self._followers[directory.name] = JournalFollower(directory, self._batch)
+                follower = self._followers[directory.name] = JournalFollower(directory, self._batch, self.posted)
             count += await follower.catch_up(connection)
         now = asyncio.get_running_loop().time()
         if now - self._beat_at >= 1.0:

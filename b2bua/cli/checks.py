@@ -327,7 +327,8 @@ async def _funds_off(scene: Scene) -> dict[int, str]:
     assert scene.connection is not None
     off = {}
     for funds in await read_funds(scene.connection):
-        base = await cast("Awaitable[str | None]", scene.live.hget(funds.key, "base"))
+        fields = await cast("Awaitable[list[str | None]]", scene.live.hmget(funds.key, ["next", "base"]))
+        base = fields[0] or fields[1]
         if base is None or int(base) != funds.micros:
             known = "nothing" if base is None else f"{from_micros(int(base)):f}"
             wanted = f"{from_micros(funds.micros):f}"

@@ -17,7 +17,7 @@ import structlog
 
 from b2bua.live.connection import LiveConnection, Reply, StoreAway
 from b2bua.policy.limits import Chain, Level
-from rating.funds import worker_key
+from rating.funds import posted_key, worker_key
 
 log = structlog.get_logger()
 
@@ -84,6 +84,7 @@ class Admission:
             "admit_carrier": _source("admit_carrier"),
             "extend": _source("funds") + _source("extend"),
             "release": _source("release"),
+            "posted": _source("posted"),
         }
         # A script is named by the SHA-1 of its text: that is the store's way, and no matter of security.
         self._scripts = {
@@ -102,7 +103,9 @@ class Admission:
             connection.send(("SCRIPT", "LOAD", source), _ignore)
         self._put_back(connection, self._taken, self.instance)
         self._put_back(connection, self._held, f"h:{self.instance}")
-        self._put_back(connection, self._owed, f"p:{self.instance}")
+        for key, amount in self._owed.items():
+            # Some of it may have been posted while the store was away.
+            connection.send(self._drop_debt(key, self.instance, amount), _ignore)
         connection.send(("SET", worker_key(self.name), self.instance), _ignore)
 
     def _put_back(self, connection: LiveConnection, amounts: dict[str, int], field: str) -> None:
@@ -244,7 +247,7 @@ class Admission:
         self._execute(("HINCRBY", key, f"p:{self.instance}", amount), _ignore)
 
     def posted(self, position: "Position") -> None:
-        """The journal is posted up to a position: its debits are in the balances now."""
+        """The journal is posted up to a position, and the store has the figures of its accounts that say so."""
         touched: set[str] = set()
         while self._unposted and self._unposted[0][0] <= position:
             for key, amount in self._unposted.popleft()[1]:
@@ -252,9 +255,22 @@ class Admission:
                 touched.add(key)
         for key in touched:
             # Absolute, and after all that was sent before on the same connection.
-            amount = self._owed[key]
-            command = ("HSET", key, f"p:{self.instance}", amount) if amount else ("HDEL", key, f"p:{self.instance}")
-            self._execute(command, _ignore)
+            self._execute(self._drop_debt(key, self.instance, self._owed[key]), _ignore)
+
+    def _drop_debt(self, key: str | bytes, run: str, left: int) -> tuple[object, ...]:
+        return "EVALSHA", self._scripts["posted"], 1, key, run, left
+
+    async def posted_position(self) -> "Position | None":
+        """How far this worker's journal is posted, by the figures that the store has; None: it does not know.
+
+        Raises:
+            StoreAway, hiredis.ReplyError: the store does not answer.
+        """
+        said = await self._call("GET", posted_key(self.name))
+        if said is None:
+            return None
+        segment, _, offset = said.decode().partition(":")
+        return int(segment), int(offset)
 
     def _execute(self, command: tuple[object, ...], callback: Callable[[Reply], None]) -> None:
         if self._connection is None:
@@ -328,7 +344,12 @@ class Admission:
     async def _drop(self, key: bytes, is_dead: Callable[[str], bool]) -> int:
         fields = [field.decode() for field in await self._call("HKEYS", key)]
         dead = [field for field in fields if is_dead(field)]
-        return int(await self._call("HDEL", key, *dead)) if dead else 0
+        for field in dead:
+            if field.startswith("p:"):
+                await self._call(*self._drop_debt(key, field[2:], 0))
+            else:
+                await self._call("HDEL", key, field)
+        return len(dead)
 
     async def _call(self, *command: object) -> Reply:
         if self._connection is None:

@@ -10,7 +10,7 @@ import pytest
 
 from b2bua.tasks import spawn
 from cdr.keeper import LOADED_KEY, FundsKeeper
-from rating.funds import funds_key, worker_key
+from rating.funds import funds_key, posted_key, worker_key
 from rating.ledger import Usage, post_payment, post_usage, take_back_expired_credit
 from tests.support.live import Store, store_at
 from tests.support.servers import Run
@@ -257,6 +257,83 @@ class TestNews:
                 await connection.execute(statement, customer)
                 versions.append(await connection.fetchval(query, customer))
             assert versions == sorted(set(versions))
+            await connection.close()
+
+        run(main())
+
+
+class TestPosting:
+    """A debit that was posted is still owed by a worker for a moment."""
+
+    def test_debit_never_counts_twice_when_a_worker_still_owes_it(
+        self, run: Run, database_url: str, live_url: str
+    ) -> None:
+        async def main() -> None:
+            connection = await asyncpg.connect(database_url)
+            top, _, customer = await make_chain(connection)
+            key = funds_key(top, customer)
+            with store_at(live_url) as store:
+                async with keeping(database_url, live_url) as (keeper, _):
+                    await loaded(keeper)
+                    store("HSET", key, "p:sip-1:a", 400_000)
+                    await post_usage(connection, [Usage(customer, Decimal("0.4"), "EUR", 1)])
+                    keeper.posted("sip-1", (3, 4567), {customer})
+                    await until(lambda: store("GET", posted_key("sip-1")))
+                    fields = store.hash(key)
+                    assert (fields["base"], fields["next"]) == (str(MILLION), "600000")
+                    # A payment counts at once.
+                    await post_payment(connection, "CUST0001", Decimal(1), reference=None)
+                    await until(lambda: base(store, top, customer) == 1_600_000)
+                    assert "next" not in store.hash(key)
+            await connection.close()
+
+        run(main())
+
+    def test_figure_is_in_force_at_once_when_nobody_owes(self, run: Run, database_url: str, live_url: str) -> None:
+        async def main() -> None:
+            connection = await asyncpg.connect(database_url)
+            top, _, customer = await make_chain(connection)
+            with store_at(live_url) as store:
+                async with keeping(database_url, live_url) as (keeper, _):
+                    await loaded(keeper)
+                    store("HSET", funds_key(top, customer), "h:sip-1:a", 5)
+                    await post_usage(connection, [Usage(customer, Decimal("0.4"), "EUR", 1)])
+                    await until(lambda: base(store, top, customer) == 600_000)
+            await connection.close()
+
+        run(main())
+
+    def test_figure_is_in_force_after_a_while_when_the_worker_that_owes_is_gone(
+        self, run: Run, database_url: str, live_url: str
+    ) -> None:
+        async def main() -> None:
+            connection = await asyncpg.connect(database_url)
+            top, _, customer = await make_chain(connection)
+            key = funds_key(top, customer)
+            with store_at(live_url) as store:
+                async with keeping(database_url, live_url) as (keeper, _):
+                    await loaded(keeper)
+                    store("HSET", key, "p:sip-9:a", 1)
+                    await post_usage(connection, [Usage(customer, Decimal("0.4"), "EUR", 1)])
+                    await until(lambda: base(store, top, customer) == 600_000)
+                    fields = store.hash(key)
+                    assert (fields["p:sip-9:a"], "next" in fields) == ("1", False)
+            await connection.close()
+
+        run(main())
+
+    def test_positions_are_in_the_store_when_a_keeper_has_loaded(
+        self, run: Run, database_url: str, live_url: str
+    ) -> None:
+        async def main() -> None:
+            connection = await asyncpg.connect(database_url)
+            await connection.execute(
+                "INSERT INTO journal_position (worker, segment, \"offset\") VALUES ('sip-1', 2, 30)"
+            )
+            with store_at(live_url) as store:
+                async with keeping(database_url, live_url) as (keeper, _):
+                    await loaded(keeper)
+                    await until(lambda: store("GET", posted_key("sip-1")) == "2:30")
             await connection.close()
 
         run(main())

@@ -9,7 +9,7 @@ import pytest
 
 from b2bua.agent.user_agent import Caller
 from b2bua.transport.endpoint import new_token
-from tests.support.calls import SOURCE, agents, carrier_on, dial, exchange, until, within
+from tests.support.calls import SOURCE, agents, carrier_on, dial, exchange, hang_up, until, within
 from tests.support.crash import find_victim, held
 from tests.support.servers import Run
 from tests.support.sipp import Load, carrier
@@ -42,7 +42,7 @@ def available(switch: Switch, code: str) -> int:
     )[0]["id"]
     fields = switch.live("HGETALL", f"funds:{{a:{top}}}:a:{account}")
     values = {fields[n].decode(): int(fields[n + 1]) for n in range(0, len(fields), 2)}
-    return values["base"] - sum(value for name, value in values.items() if name not in ("base", "version"))
+    return values["base"] - sum(value for name, value in values.items() if name[:2] in ("h:", "p:"))
 
 
 def set_rate(switch: Switch, card: str, rate: str, minimum: int, resolution: int) -> None:
@@ -202,9 +202,7 @@ class TestServersAway:
             caller, carrier = Caller(), carrier_on(switch)
             async with agents(caller, carrier):
                 dial(caller, switch)
-                await within(caller.is_answered)
-                caller.hang_up()
-                await within(carrier.is_ended)
+                await hang_up(caller, carrier)
                 return caller.status
 
         assert run(call()) == 200

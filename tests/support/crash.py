@@ -131,7 +131,7 @@ def held(switch: Switch) -> int:
     for key in switch.live("KEYS", "funds:*"):
         fields = switch.live("HGETALL", key.decode())
         pairs = zip(fields[::2], fields[1::2], strict=True)
-        total += sum(abs(int(value)) for name, value in pairs if name not in (b"base", b"version"))
+        total += sum(abs(int(value)) for name, value in pairs if name[:2] in (b"h:", b"p:"))
     return total
 
 

@@ -367,7 +367,7 @@ class Store(LiveConnection):
         """Whether answers wait until this is false."""
         self._sources = {
             name: resources.files("b2bua.live").joinpath(f"scripts/{name}.lua").read_bytes()
-            for name in ("admit", "admit_carrier", "extend", "release")
+            for name in ("admit", "admit_carrier", "extend", "release", "posted")
         }
         self._loaded: dict[str, str] = {}
         self._waiting: deque[tuple[tuple[Any, ...], Callback]] = deque()
@@ -450,6 +450,9 @@ class Store(LiveConnection):
             return self._admit_carrier(keys[::2], keys[1::2], numbers)
         if script == "extend":
             return self._hold(keys, run, numbers)
+        if script == "posted":
+            self.funds.setdefault(keys[0], {})[f"p:{run}"] = numbers[0]
+            return 0
         return self._release(keys, run, numbers)
 
     def _admit(self, keys: tuple[str, ...], run: str, numbers: list[int]) -> Any:

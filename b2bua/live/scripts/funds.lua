@@ -13,7 +13,7 @@ local function shortage(first, wanted)
         for position = 1, #fields, 2 do
             if fields[position] == 'base' then
                 base = tonumber(fields[position + 1])
-            elseif fields[position] ~= 'version' then
+            elseif string.sub(fields[position], 2, 2) == ':' then
                 used = used + tonumber(fields[position + 1])
             end
         end

@@ -392,6 +392,58 @@ class TestPosted:
 
         run(main())
 
+    @pytest.mark.parametrize("how", ["posted", "back", "successor"])
+    def test_figure_that_has_the_debit_comes_in_force_in_the_step_that_drops_the_debt(
+        self, run: Run, live_url: str, how: str
+    ) -> None:
+        async def main() -> None:
+            async with worker_at(live_url, "sip-1:b" if how == "successor" else RUN) as worker:
+                with store_at(live_url) as store:
+                    if how == "successor":
+                        pay(store, 100, 100, 100)
+                        store("HSET", KEYS[0], "p:sip-1:a", 10)
+                    else:
+                        await with_debts(worker, store)
+                    store("HSET", KEYS[0], "version", 7, "next", 90, "next_version", 8)
+                    if how == "successor":
+                        await worker.admission.drop_predecessors()
+                    elif how == "posted":
+                        worker.admission.posted((9, 0))
+                        await worker.settle()
+                    else:
+                        worker.connection.is_up = False
+                        worker.admission.posted((9, 0))
+                        await is_back(worker, store, empty=False)
+                    assert store.hash(KEYS[0]) == {"base": "90", "version": "8"}
+
+        run(main())
+
+    def test_figure_that_waits_is_given_up_when_a_newer_one_came(self, run: Run, live_url: str) -> None:
+        async def main() -> None:
+            async with worker_at(live_url) as worker:
+                with store_at(live_url) as store:
+                    await with_debts(worker, store)
+                    store("HSET", KEYS[0], "base", 500, "version", 9, "next", 90, "next_version", 8)
+                    worker.admission.posted((9, 0))
+                    await worker.settle()
+                    assert store.hash(KEYS[0]) == {"base": "500", "version": "9"}
+
+        run(main())
+
+    @pytest.mark.parametrize(("said", "position"), [(None, None), ("3:4567", (3, 4567))])
+    def test_position_is_what_the_store_has_the_figures_of(
+        self, run: Run, live_url: str, said: str | None, position: tuple[int, int] | None
+    ) -> None:
+        async def main() -> None:
+            async with worker_at(live_url) as worker:
+                with store_at(live_url) as store:
+                    store("SET", "posted:another", "9:9")
+                    if said:
+                        store("SET", "posted:sip-1", said)
+                    assert await worker.admission.posted_position() == position
+
+        run(main())
+
     def test_debt_of_a_predecessor_is_owed_until_it_is_posted(self, run: Run, live_url: str) -> None:
         async def main() -> None:
             async with worker_at(live_url, "sip-1:b") as worker:
