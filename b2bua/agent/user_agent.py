@@ -126,13 +126,7 @@ class UserAgent(EndpointUser):
         return SESSION.format(host=self.host, family="IP6" if ":" in self.host else "IP4").encode()
 
     def hang_up(self) -> None:
-        """End the call.
-
-        Raises:
-            RuntimeError: there is none yet, so that nobody would hear it.
-        """
-        if not self.is_answered.is_set():
-            raise RuntimeError("only a call that was answered can be hung up")
+        """End the call."""
         if self.leg is not None:
             self.leg.send_bye(16, "")
             self.endpoint.end_of_turn()
