@@ -15,6 +15,10 @@ BATCH: Final = 64
 _LOOK_EVERY: Final = 8
 """Where datagrams come one by one, only every so many turns look for a second: most looks would be in vain."""
 
+_LOOK_AFTER: Final = b"IB"
+"""First letters of requests that are looked behind all the same: an INVITE and a BYE cost writes to the live store and
+the journal, which those that come together share."""
+
 _FLOWS_LIMIT: Final = 20_000
 
 
@@ -76,7 +80,8 @@ class UDPListener:
     def _readable(self) -> None:
         receive, view, flows = self._socket.recvfrom_into, self._view, self._flows
         taken = 0
-        for _ in range(1 if self._single % _LOOK_EVERY else BATCH):
+        is_sparing = self._single % _LOOK_EVERY
+        for _ in range(BATCH):
             try:
                 size, source = receive(view)
             except BlockingIOError:
@@ -94,6 +99,8 @@ class UDPListener:
                 continue  # link-local: without its zone, which SIP cannot carry, nobody can answer to it
             if size > 4:  # anything shorter is a keep-alive (RFC 5626 §3.5.1)
                 self._received(bytes(view[:size]), flow)
+            if is_sparing and view[0] not in _LOOK_AFTER:
+                break
         self._single = self._single + 1 if taken < 2 else 0
         self._end_of_turn()
 
