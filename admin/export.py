@@ -20,7 +20,6 @@ from aiohttp import web
 
 from admin import audit
 from admin.keys import EXPORTS, JOBS, POOL, USER
-from admin.paging import COUNT_LIMIT
 from admin.stores import jobs
 
 log = structlog.get_logger()
@@ -44,6 +43,9 @@ NOTES: Final = {
     "pdf": "up to 5,000 rows",
     "xls": "up to 65,000 rows, for old programs",
 }
+
+AT_ONCE: Final = 10_000
+"""Most rows of a file that is sent at once; a longer one is made as a job."""
 
 _BATCH: Final = 500
 _TOLD: Final = 5_000
@@ -106,8 +108,8 @@ async def send(request: web.Request, kind: str, sheet: Sheet, rows: Rows) -> web
         account_id = request[USER].account_id
         await audit.write(connection, request, "file.export", subject, account_id=account_id, new=narrowed)
     if request.method == "POST":
-        head = [row async for row in _up_to(rows, COUNT_LIMIT + 1)]
-        if len(head) > COUNT_LIMIT:
+        head = [row async for row in _up_to(rows, AT_ONCE + 1)]
+        if len(head) > AT_ONCE:
             return await _order(request, kind, sheet, _chained(head, rows))
         rows = _chained(head, rows)
     return await stream(request, kind, sheet, rows)

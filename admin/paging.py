@@ -17,7 +17,7 @@ Row = TypeVar("Row")
 PAGE_SIZE: Final = 50
 """Rows of a page."""
 
-COUNT_LIMIT: Final = 10_000
+COUNT_LIMIT: Final = 5_000
 """Totals are exact below this."""
 
 KeyParts = Sequence[Callable[[str], Any]]

@@ -187,7 +187,7 @@ _MATCHES: Final = """
     AND ($14::bigint[] IS NULL OR account.id = ANY ($14))
 """
 
-_LIST: Final = """
+_ROW: Final = """
     SELECT account.id, account.code, account.name, account.company, account.status, account.customer_type,
            account.billing_type, account.currency, account.decimals, account_balance.balance,
            account_balance.granted + CASE account.billing_type WHEN 'postpaid' THEN account.credit_limit ELSE 0 END
@@ -195,21 +195,34 @@ _LIST: Final = """
            account.max_sessions, account.cps, parent.code AS parent, tariff.name AS tariff,
            (SELECT login FROM panel_user WHERE panel_user.account_id = account.id ORDER BY panel_user.id LIMIT 1)
                AS login,
-           account.created_at, {key} AS sort_key
-    FROM account
+           account.created_at, {sort_key} AS sort_key
+    FROM {source}
     JOIN account_balance ON account_balance.account_id = account.id
     LEFT JOIN account AS parent ON parent.id = account.parent_id
     LEFT JOIN tariff ON tariff.id = account.tariff_id
-    WHERE {matches}
-      AND ($16::bigint IS NULL OR ({key}, account.id) {beyond} ($15::{type}, $16))
-    ORDER BY {key} {order}, account.id {order}
-    LIMIT $17
+"""
+
+# The rows of the page are found first, and only they are joined.
+_LIST: Final = """
+    WITH shown AS MATERIALIZED (
+        SELECT account.id, {key} AS sort_key
+        FROM account JOIN account_balance ON account_balance.account_id = account.id
+        WHERE {matches}
+          AND ($16::bigint IS NULL OR ({key}, account.id) {beyond} ($15::{type}, $16))
+        ORDER BY {key} {order}, account.id {order}
+        LIMIT $17
+    )
+    {row}
+    ORDER BY shown.sort_key {order}, account.id {order}
 """
 
 
 def _list_query(sort: Sort, *, ascending: bool) -> str:
     """The list in one order, put together from the constants above when the module is loaded."""
     parts = {
+        "{row}": _ROW,
+        "{source}": "shown JOIN account ON account.id = shown.id",
+        "{sort_key}": "shown.sort_key",
         "{matches}": _MATCHES,
         "{key}": sort.expression,
         "{type}": sort.sql_type,
@@ -234,7 +247,7 @@ _OF_CODES: Final = """
       AND ($2::bigint[] IS NULL OR account.parent_id = ANY ($2))
     ORDER BY account.code
 """
-_CHOSEN: Final = _LIST.partition("    WHERE {matches}")[0].replace("{key}", "account.code") + _OF_CODES
+_CHOSEN: Final = _ROW.replace("{source}", "account").replace("{sort_key}", "account.code") + _OF_CODES
 _COUNT: Final = f"SELECT count(*) FROM (SELECT FROM account WHERE {_MATCHES} LIMIT $15) AS found"  # noqa: S608
 
 

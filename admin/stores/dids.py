@@ -10,6 +10,7 @@ from admin.paging import COUNT_LIMIT, Page, PageRequest, make_page
 from admin.scope import Scope
 from admin.stores.carriers import like
 from admin.stores.reading import Pool, reading
+from admin.stores.subtree import sellers
 from b2bua.account.errors import Refused
 from b2bua.routing.numbering import said
 from rating.ledger import Connection
@@ -103,10 +104,13 @@ _IN_SCOPE: Final = """
             AND (owner.id IN (SELECT seller.id FROM seller) OR owner.parent_id IN (SELECT seller.id FROM seller))
       ))
 """
-_MATCHES: Final = (
-    "FROM did WHERE "  # noqa: S608 — of constants, when the module is loaded
-    + _IN_SCOPE
-    + """
+# Of a list, whose resellers are looked up beforehand: their number is known when the plan is made.
+_MATCHES: Final = """
+    FROM did WHERE ($1::bigint IS NULL OR did.account_id = $1)
+      AND ($2::bigint[] IS NULL OR EXISTS (
+          SELECT FROM account AS owner
+          WHERE owner.id = did.account_id AND (owner.id = ANY ($2) OR owner.parent_id = ANY ($2))
+      ))
       AND ($3::text IS NULL OR did.number LIKE $3)
       AND ($4::text IS NULL OR did.account_id IN (SELECT id FROM account WHERE code ILIKE $4 OR name ILIKE $4))
       AND ($5::text IS NULL OR CASE $5
@@ -116,7 +120,6 @@ _MATCHES: Final = (
            END)
       AND ($6::text IS NULL OR did.account_id = (SELECT id FROM account WHERE code = $6))
 """
-)
 _COLUMNS: Final = """
     SELECT did.id AS did_id, did.number, did.status, did.channels, did.account_id, account.code AS account,
            account.name AS account_name, coalesce(account.kind = 'customer', false) AS is_customer,
@@ -147,14 +150,14 @@ _JOINS: Final = """
 def _page(place: str, order: str) -> str:
     """The rows of the page are found first, and only they are joined."""
     return f"""
-        {_VISIBLE}, shown AS MATERIALIZED (SELECT did.* {_MATCHES} AND {place} ORDER BY did.number {order} LIMIT $8)
+        WITH shown AS MATERIALIZED (SELECT did.* {_MATCHES} AND {place} ORDER BY did.number {order} LIMIT $8)
         {_COLUMNS} FROM shown AS did {_JOINS} ORDER BY did.number {order}
     """  # noqa: S608 — of constants, when the module is loaded
 
 
 _FORWARD: Final = _page("($7::text IS NULL OR did.number > $7)", "")
 _BACKWARD: Final = _page("did.number < $7::text", "DESC")
-_COUNT: Final = f"{_VISIBLE} SELECT count(*) FROM (SELECT {_MATCHES} LIMIT $7) AS counted"  # noqa: S608
+_COUNT: Final = f"SELECT count(*) FROM (SELECT {_MATCHES} LIMIT $7) AS counted"  # noqa: S608
 _ONE: Final = f"{_VISIBLE} {_COLUMNS} FROM did {_JOINS} WHERE {_IN_SCOPE} AND did.number = $3"
 _MANY: Final = f"""
     {_VISIBLE} SELECT did.id, did.number FROM did WHERE {_IN_SCOPE} AND did.number = ANY ($3::text[]) FOR UPDATE OF did
@@ -174,8 +177,8 @@ _ACCOUNT: Final = (
 
 async def list_dids(pool: Pool, scope: Scope, chosen: DIDFilter, asked: PageRequest) -> tuple[Page[DID], int]:
     """A page of the DIDs in scope, by number, and how many there are: exact up to COUNT_LIMIT."""
-    narrowed = (scope.exact, scope.top, *chosen.parameters())
     async with reading(pool) as connection:
+        narrowed = (scope.exact, await sellers(connection, scope.top), *chosen.parameters())
         rows = await connection.fetch(
             _BACKWARD if asked.backward else _FORWARD, *narrowed, *asked.parts(1), asked.size + 1
         )

@@ -16,7 +16,6 @@ from admin.forms.field import Filled, faults
 from admin.forms.imports import INPUTS, Options
 from admin.jobs import TooManyJobs
 from admin.keys import JOBS, POOL, UPLOAD, USER
-from admin.paging import COUNT_LIMIT
 from admin.stores import jobs, tariffs
 from admin.stores.jobs import Job
 from admin.stores.tariffs import Ratecard
@@ -200,9 +199,9 @@ async def write_file(request: web.Request) -> web.StreamResponse:
     count = await pool.fetchval(
         "SELECT count(*) FROM (SELECT FROM rate WHERE ratecard_id = $1 LIMIT $2) AS counted",
         ratecard.ratecard_id,
-        COUNT_LIMIT + 1,
+        export.AT_ONCE + 1,
     )
-    if count <= COUNT_LIMIT:
+    if count <= export.AT_ONCE:
         return await _send(request, ratecard, kind)
     try:
         request.app[JOBS].refuse_more(user.user_id)

@@ -182,7 +182,7 @@ def test_large_list_is_written_by_a_job_and_a_small_one_at_once(play: Play, monk
         await panel.signed_in()
         answer = await panel.post("/customers/export-all?format=csv", {}, form="/customers")
         assert (answer.status, len(answer.text.splitlines())) == (200, 6)
-        monkeypatch.setattr(export, "COUNT_LIMIT", 3)
+        monkeypatch.setattr(export, "AT_ONCE", 3)
         for kind in ("csv", "xlsx"):
             job = await panel.post(f"/customers/export-all?format={kind}&q=CUST000", {}, form="/customers")
             assert "5 rows" in await ended(panel, job)
