@@ -262,6 +262,29 @@ class TestNews:
         run(main())
 
 
+@asynccontextmanager
+async def owing(
+    database_url: str, live_url: str, **owed: int
+) -> AsyncIterator[tuple[Connection, Store, FundsKeeper, tuple[int, int]]]:
+    """A loaded keeper, and a customer with 1.00 (the top of its chain, its id) of whom 0.40 was just posted.
+
+    Args:
+        database_url: The database.
+        live_url: The live store.
+        owed: Micros that runs held (`h`) and owed (`p`) of the customer meanwhile.
+    """
+    connection = await asyncpg.connect(database_url)
+    top, _, customer = await make_chain(connection)
+    with store_at(live_url) as store:
+        async with keeping(database_url, live_url) as (keeper, _):
+            await loaded(keeper)
+            for kind, amount in owed.items():
+                store("HSET", funds_key(top, customer), f"{kind}:sip-1:a", amount)
+            await post_usage(connection, [Usage(customer, Decimal("0.4"), "EUR", 1)])
+            yield connection, store, keeper, (top, customer)
+    await connection.close()
+
+
 class TestPosting:
     """A debit that was posted is still owed by a worker for a moment."""
 
@@ -269,56 +292,26 @@ class TestPosting:
         self, run: Run, database_url: str, live_url: str
     ) -> None:
         async def main() -> None:
-            connection = await asyncpg.connect(database_url)
-            top, _, customer = await make_chain(connection)
-            key = funds_key(top, customer)
-            with store_at(live_url) as store:
-                async with keeping(database_url, live_url) as (keeper, _):
-                    await loaded(keeper)
-                    store("HSET", key, "p:sip-1:a", 400_000)
-                    await post_usage(connection, [Usage(customer, Decimal("0.4"), "EUR", 1)])
-                    keeper.posted("sip-1", (3, 4567), {customer})
-                    await until(lambda: store("GET", posted_key("sip-1")))
-                    fields = store.hash(key)
-                    assert (fields["base"], fields["next"]) == (str(MILLION), "600000")
-                    # A payment counts at once.
-                    await post_payment(connection, "CUST0001", Decimal(1), reference=None)
-                    await until(lambda: base(store, top, customer) == 1_600_000)
-                    assert "next" not in store.hash(key)
-            await connection.close()
+            async with owing(database_url, live_url, p=400_000) as (connection, store, keeper, (top, customer)):
+                keeper.posted("sip-1", (3, 4567), {customer})
+                await until(lambda: store("GET", posted_key("sip-1")))
+                fields = store.hash(funds_key(top, customer))
+                assert (fields["base"], fields["next"]) == (str(MILLION), "600000")
+                # A payment counts at once.
+                await post_payment(connection, "CUST0001", Decimal(1), reference=None)
+                await until(lambda: base(store, top, customer) == 1_600_000)
+                assert "next" not in store.hash(funds_key(top, customer))
 
         run(main())
 
-    def test_figure_is_in_force_at_once_when_nobody_owes(self, run: Run, database_url: str, live_url: str) -> None:
-        async def main() -> None:
-            connection = await asyncpg.connect(database_url)
-            top, _, customer = await make_chain(connection)
-            with store_at(live_url) as store:
-                async with keeping(database_url, live_url) as (keeper, _):
-                    await loaded(keeper)
-                    store("HSET", funds_key(top, customer), "h:sip-1:a", 5)
-                    await post_usage(connection, [Usage(customer, Decimal("0.4"), "EUR", 1)])
-                    await until(lambda: base(store, top, customer) == 600_000)
-            await connection.close()
-
-        run(main())
-
-    def test_figure_is_in_force_after_a_while_when_the_worker_that_owes_is_gone(
-        self, run: Run, database_url: str, live_url: str
+    @pytest.mark.parametrize("owed", [{"h": 5}, {"p": 1}], ids=["nobody owes", "the worker that owes is gone"])
+    def test_figure_comes_in_force_when_no_worker_takes_it_over(
+        self, run: Run, database_url: str, live_url: str, owed: dict[str, int]
     ) -> None:
         async def main() -> None:
-            connection = await asyncpg.connect(database_url)
-            top, _, customer = await make_chain(connection)
-            key = funds_key(top, customer)
-            with store_at(live_url) as store:
-                async with keeping(database_url, live_url) as (keeper, _):
-                    await loaded(keeper)
-                    store("HSET", key, "p:sip-9:a", 1)
-                    await post_usage(connection, [Usage(customer, Decimal("0.4"), "EUR", 1)])
-                    await until(lambda: base(store, top, customer) == 600_000)
-                    fields = store.hash(key)
-                    assert (fields["p:sip-9:a"], "next" in fields) == ("1", False)
-            await connection.close()
+            async with owing(database_url, live_url, **owed) as (_, store, _, chain):
+                await until(lambda: base(store, *chain) == 600_000)
+                assert set(store.hash(funds_key(*chain))) == {"base", "version", *(f"{kind}:sip-1:a" for kind in owed)}
 
         run(main())
 
@@ -333,7 +326,7 @@ class TestPosting:
             with store_at(live_url) as store:
                 async with keeping(database_url, live_url) as (keeper, _):
                     await loaded(keeper)
-                    await until(lambda: store("GET", posted_key("sip-1")) == "2:30")
+                    assert store("GET", posted_key("sip-1")) == "2:30"
             await connection.close()
 
         run(main())
