@@ -31,9 +31,6 @@ _LAWS: Final[dict[str, Callable[[int], int]]] = {"PCMU": encode_ulaw, "PCMA": en
 CODECS: Final = tuple(_LAWS)
 """What can be written."""
 
-SILENCE: Final = {"PCMU": 0xFF, "PCMA": 0xD5}
-"""The byte of no sound."""
-
 
 @cache
 def _table(codec: str) -> bytes:

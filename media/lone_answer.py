@@ -4,7 +4,7 @@ from typing import Final
 
 from media.description import Description, Medium, parse
 from media.errors import InvalidDescription
-from media.g711 import CODECS
+from media.prompt import CODECS
 from media.sdp import STATIC_ENCODINGS, find_encodings
 
 DISCARD: Final = 9

@@ -11,10 +11,9 @@ from typing import Final
 
 from media import ng
 from media.errors import InvalidPrompt, UnknownCall
-from media.g711 import CODECS
 from media.ng import Message
 from media.player import Play, Player
-from media.prompt import Prompt, PromptLibrary, read_wav
+from media.prompt import CODECS, Prompt, PromptLibrary, read_wav
 from media.session import Call, Stream
 
 REPEATS_LIMIT: Final = 1000

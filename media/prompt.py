@@ -1,7 +1,7 @@
 """What can be played: an operator's files of a directory, and generated tones, as frames of 20 ms for each codec.
 
 A file is WAV: 8 or 16 kHz, mono, 16 bits. It is converted when it is loaded, once for each codec, so that playing costs
-no more than sending. PCMU and PCMA only: G.722 would take a library of 100 MB.
+no more than sending. In G.722 a file of 16 kHz keeps what it has above 4 kHz.
 """
 
 import io
@@ -16,14 +16,17 @@ from typing import Final
 
 import structlog
 
+from media import g711, g722
 from media.errors import InvalidPrompt
-from media.g711 import CODECS, SILENCE, encode
 from media.tone import SAMPLE_RATE, TONES
 
 log = structlog.get_logger()
 
+CODECS: Final = (*g711.CODECS, g722.CODEC)
+"""What can be played in. Each has 8000 bytes and ticks of RTP a second (RFC 3551 §4.5.2 for G.722)."""
+
 FRAME: Final = 160
-"""Samples, and bytes, of a frame."""
+"""Bytes of a frame, and ticks of RTP."""
 
 FRAME_SECONDS: Final = 0.02
 
@@ -51,23 +54,36 @@ def _half_band() -> list[float]:
 
 @dataclass(slots=True)
 class Prompt:
-    """Something to play."""
+    """Something to play.
+
+    Args:
+        name: What it is called.
+        samples: Its sound.
+        rate: How many of them are a second: 8,000 or 16,000.
+    """
 
     name: str
     samples: "array[int]"
+    rate: int = SAMPLE_RATE
     _frames: dict[str, list[bytes]] = field(default_factory=dict)
+    _narrow: "array[int] | None" = None
+    """The samples of 8 kHz, once they were needed."""
+
+    def __post_init__(self) -> None:
+        """Fill the last frame up with silence."""
+        missing = -len(self.samples) % round(self.rate * FRAME_SECONDS)
+        self.samples = self.samples + array("h", bytes(2 * missing))
 
     @property
     def seconds(self) -> float:
-        """How long it is, played once."""
-        return FRAME_SECONDS * -(-len(self.samples) // FRAME)
+        """How long it is, played once: whole frames."""
+        return len(self.samples) / self.rate
 
     def frames(self, codec: str) -> list[bytes]:
-        """Its payloads in a codec; the last is filled up with silence."""
+        """Its payloads in a codec."""
         frames = self._frames.get(codec)
         if frames is None:
-            data = encode(self.samples, codec)
-            data += bytes([SILENCE[codec]]) * (-len(data) % FRAME)
+            data = self._encode(codec)
             frames = self._frames[codec] = [data[at : at + FRAME] for at in range(0, len(data), FRAME)]
         return frames
 
@@ -75,6 +91,13 @@ class Prompt:
         """Convert it for every codec."""
         for codec in CODECS:
             self.frames(codec)
+
+    def _encode(self, codec: str) -> bytes:
+        if codec == g722.CODEC:
+            return g722.encode(self.samples, self.rate)
+        if self._narrow is None:
+            self._narrow = self.samples if self.rate == SAMPLE_RATE else halve(self.samples)
+        return g711.encode(self._narrow, codec)
 
 
 def read_wav(data: bytes, name: str) -> Prompt:
@@ -98,7 +121,7 @@ def read_wav(data: bytes, name: str) -> Prompt:
         raise InvalidPrompt(f"prompt {name} is no WAV file ({error}); it must be WAV of {right}") from error
     if sys.byteorder == "big":
         samples.byteswap()
-    return Prompt(name, samples if rate == SAMPLE_RATE else halve(samples))
+    return Prompt(name, samples, rate)
 
 
 def halve(samples: "array[int]") -> "array[int]":

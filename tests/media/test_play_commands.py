@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import pytest
 
-from media import ng
+from media import g722, ng
 from media.description import parse
 from media.g711 import encode
 from media.prompt import FRAME, Prompt, PromptLibrary
@@ -33,20 +33,29 @@ async def hears(end: End, count: int) -> list[bytes]:
 
 
 class TestPlay:
-    @with_rig()
-    async def test_prompt_is_heard_as_it_is_in_the_codec_agreed_on(self, rig: Rig) -> None:
-        rig.callee.learn(rig.offer())
-        media = f"m=audio {rig.callee.port} RTP/AVP 8\na=rtpmap:8 PCMA/8000\n"
-        rig.caller.learn(rig.answer(rig.callee.sdp(media=media)))
-        assert play(rig) == {"result": "ok", "duration": 100}
-        packets = await hears(rig.caller, 5)
-        assert b"".join(packet[12:] for packet in packets) == encode(SAMPLES, "PCMA")
-        heads = [HEADER.unpack_from(packet) for packet in packets]
-        assert [head[1] for head in heads] == [0x88, 8, 8, 8, 8]  # the first is marked
-        assert [(head[2] - heads[0][2], head[3] - heads[0][3]) for head in heads] == [(n, n * FRAME) for n in range(5)]
-        assert len({head[4] for head in heads}) == 1
-        await until(lambda: rig.engine.playing.player.count == 0)
-        await rig.talk()
+    @pytest.mark.parametrize(
+        ("number", "codec", "data"), [(8, "PCMA", encode(SAMPLES, "PCMA")), (9, "G722", g722.encode(SAMPLES, 8000))]
+    )
+    def test_prompt_is_heard_as_it_is_in_the_codec_agreed_on(self, number: int, codec: str, data: bytes) -> None:
+        @with_rig()
+        async def test(_: object, rig: Rig) -> None:
+            offered = f"m=audio {rig.caller.port} RTP/AVP 0 8 9\n"
+            rig.callee.learn(rig.offer(rig.caller.sdp(media=offered)))
+            media = f"m=audio {rig.callee.port} RTP/AVP {number}\na=rtpmap:{number} {codec}/8000\n"
+            rig.caller.learn(rig.answer(rig.callee.sdp(media=media)))
+            assert play(rig) == {"result": "ok", "duration": 100}
+            packets = await hears(rig.caller, 5)
+            assert b"".join(packet[12:] for packet in packets) == data
+            heads = [HEADER.unpack_from(packet) for packet in packets]
+            assert [head[1] for head in heads] == [0x80 | number, *[number] * 4]  # the first is marked
+            assert [(head[2] - heads[0][2], head[3] - heads[0][3]) for head in heads] == [
+                (n, n * FRAME) for n in range(5)
+            ]
+            assert len({head[4] for head in heads}) == 1
+            await until(lambda: rig.engine.playing.player.count == 0)
+            await rig.talk()
+
+        test()
 
     @with_rig()
     async def test_other_side_is_not_heard_meanwhile_and_is_afterwards(self, rig: Rig) -> None:
@@ -123,10 +132,10 @@ class TestPlay:
 
     @with_rig()
     async def test_call_without_a_codec_of_ours_is_refused(self, rig: Rig) -> None:
-        media = "m=audio 5000 RTP/AVP 9 18\n"
+        media = "m=audio 5000 RTP/AVP 4 18\n"
         rig.offer(rig.caller.sdp(media=media))
         rig.answer(rig.callee.sdp(media=media))
-        assert "PCMU, PCMA" in play(rig)["error-reason"]
+        assert "PCMU, PCMA, G722" in play(rig)["error-reason"]
         assert parse(rig.offer(rig.caller.sdp(media=media))).media[0].port
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import structlog
 
+from media import g722
 from media.errors import InvalidPrompt
+from media.g711 import encode
 from media.prompt import FRAME, SECONDS_LIMIT, PromptLibrary, halve, read_wav
 from tests.media.test_tone import strength
 
@@ -36,19 +38,25 @@ class TestReading:
         prompt = read_wav(wav(samples), "hello")
         assert (prompt.samples, prompt.seconds) == (samples, 0.5)
 
-    def test_last_frame_is_filled_up_with_silence(self) -> None:
-        prompt = read_wav(wav(sine(1000, 8000)[: FRAME + 1]), "short")
+    @pytest.mark.parametrize("rate", [8000, 16_000])
+    def test_last_frame_is_filled_up_with_silence(self, rate: int) -> None:
+        prompt = read_wav(wav(sine(1000, rate)[: rate // 50 + 1], rate), "short")
+        assert prompt.seconds == 0.04
         for codec, silence in (("PCMU", b"\xff"), ("PCMA", b"\xd5")):
             first, last = prompt.frames(codec)
-            assert (len(first), last[1:]) == (FRAME, silence * (FRAME - 1))
+            assert (len(first), last[20:]) == (FRAME, silence * (FRAME - 20))
             assert prompt.frames(codec) is prompt.frames(codec)  # converted once
+        assert [len(frame) for frame in prompt.frames("G722")] == [FRAME, FRAME]
 
     def test_file_of_16_khz_keeps_speech_and_loses_what_8_khz_cannot_have(self) -> None:
-        prompt = read_wav(wav(sine(1000, 16_000), 16_000), "wide")
-        assert len(prompt.samples) == 4000
-        assert strength(prompt.samples[400:3600], 1000) == pytest.approx(9000 / 32_767, rel=0.02)
+        narrow = halve(sine(1000, 16_000))
+        assert len(narrow) == 4000
+        assert strength(narrow[400:3600], 1000) == pytest.approx(9000 / 32_767, rel=0.02)
         above = halve(sine(6000, 16_000))
         assert max(map(abs, above[400:3600])) < 100  # it would be heard at 2 kHz
+        prompt = read_wav(wav(sine(1000, 16_000), 16_000), "wide")
+        assert b"".join(prompt.frames("PCMA")) == encode(narrow, "PCMA")
+        assert b"".join(prompt.frames("G722")) == g722.encode(sine(1000, 16_000), 16_000)
 
     @pytest.mark.parametrize(
         ("data", "reason"),

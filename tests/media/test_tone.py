@@ -9,9 +9,9 @@ from media.prompt import FRAME
 from media.tone import COUNTRIES, SAMPLE_RATE, TONES
 
 
-def strength(samples: "array[int]", frequency: float) -> float:
+def strength(samples: "array[int]", frequency: float, rate: int = SAMPLE_RATE) -> float:
     """How much of a frequency there is (Goertzel), as a share of what a full tone has."""
-    step = 2 * math.pi * frequency / SAMPLE_RATE
+    step = 2 * math.pi * frequency / rate
     sums = [sum(s * wave(step * n) for n, s in enumerate(samples)) for wave in (math.sin, math.cos)]
     return 2 * math.hypot(*sums) / len(samples) / 32_767
 
