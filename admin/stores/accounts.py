@@ -215,9 +215,11 @@ async def tariff_names(
     records = await source.fetch(
         """
         WITH RECURSIVE subtree AS (
-            SELECT id FROM account WHERE CASE WHEN $2::bigint IS NULL THEN parent_id IS NULL ELSE id = $2 END
+            SELECT id FROM account
+            WHERE kind = 'reseller' AND CASE WHEN $2::bigint IS NULL THEN parent_id IS NULL ELSE id = $2 END
             UNION ALL
             SELECT account.id FROM account JOIN subtree ON account.parent_id = subtree.id
+            WHERE account.kind = 'reseller'
         )
         SELECT tariff.name, tariff.currency FROM tariff LEFT JOIN account AS owner ON owner.id = tariff.owner_id
         WHERE tariff.kind = 'customer' AND tariff.status = 'active' AND ($1::text IS NULL OR tariff.currency = $1)

@@ -13,8 +13,8 @@ from admin.stores.reading import Pool, reading
 from admin.stores.subtree import sellers
 
 _TYPED: Final = (
-    *("search", "search_address", "status", "customer_type", "company", "login", "customer_name", "ip", "code"),
-    *("sip_user", "ip_address"),
+    *("search", "search_part", "search_address", "status", "customer_type", "company", "login", "customer_name"),
+    *("ip", "code", "sip_user", "ip_address"),
 )
 """Names of what `CustomerFilter.parameters` gives."""
 
@@ -22,6 +22,7 @@ STATUSES: Final = ("active", "suspended", "closed")
 TYPES: Final = ("live", "demo")
 SEARCHED: Final = ("company", "login", "customer_name", "ip", "code", "sip_user")
 """Fields of the search that name one thing each."""
+_IN_ADDRESSES: Final = frozenset("0123456789abcdef.:/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,11 @@ class CustomerFilter:
         return {"q": self.search, "status": self.status, "type": self.customer_type, **self.fields}
 
     @property
+    def has_case(self) -> bool:
+        """Whether something was typed that capitals could be in."""
+        return any(text.lower() != text.upper() for text in (self.search, *self.fields.values()))
+
+    @property
     def is_narrow(self) -> bool:
         """Whether it leaves anything out."""
         return any(self.query.values())
@@ -94,6 +100,7 @@ class CustomerFilter:
         typed = {name: _like(self.fields.get(name, "")) for name in SEARCHED}
         return (
             _like(self.search),
+            _address_part(self.search),
             _address(self.search),
             self.status or None,
             self.customer_type or None,
@@ -105,6 +112,11 @@ class CustomerFilter:
 def _like(text: str) -> str | None:
     escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"%{escaped}%" if text else None
+
+
+def _address_part(text: str) -> str | None:
+    """The pattern of what may be a part of an address."""
+    return _like(text) if set(text) <= _IN_ADDRESSES else None
 
 
 def _address(text: str) -> str | None:
@@ -141,21 +153,28 @@ SORTS: Final = {
 # What is typed is looked for in each table by itself, so that its index serves.
 _LOOKUPS: Final = {
     "search": """
-        SELECT account.id FROM account WHERE account.code ILIKE $1 OR account.name ILIKE $1 OR account.company ILIKE $1
+        SELECT account.id FROM account
+        WHERE account.code LIKE upper($1) OR account.name ILIKE $1 OR account.company ILIKE $1
         UNION ALL SELECT panel_user.account_id FROM panel_user WHERE panel_user.login ILIKE $1
         UNION ALL SELECT ip_device.account_id FROM ip_device
-                  WHERE text(ip_device.address) LIKE $1 OR ip_device.address >>= $2::text::inet
+                  WHERE text(ip_device.address) LIKE $2 OR ip_device.address >>= $3::text::inet
         UNION ALL SELECT sip_user.account_id FROM sip_user WHERE sip_user.username ILIKE $1
     """,
-    "login": "SELECT panel_user.account_id FROM panel_user WHERE panel_user.login ILIKE $1 AND $2::text IS NULL",
+    "login": """
+        SELECT panel_user.account_id FROM panel_user
+        WHERE panel_user.login ILIKE $1 AND $2::text IS NULL AND $3::text IS NULL
+    """,
     "ip": """
         SELECT ip_device.account_id FROM ip_device
-        WHERE text(ip_device.address) LIKE $1 OR ip_device.address >>= $2::text::inet
+        WHERE (text(ip_device.address) LIKE $1 OR ip_device.address >>= $3::text::inet) AND $2::text IS NULL
     """,
-    "sip_user": "SELECT sip_user.account_id FROM sip_user WHERE sip_user.username ILIKE $1 AND $2::text IS NULL",
+    "sip_user": """
+        SELECT sip_user.account_id FROM sip_user
+        WHERE sip_user.username ILIKE $1 AND $2::text IS NULL AND $3::text IS NULL
+    """,
 }
 _FOUND: Final = {
-    name: f"SELECT array_agg(id), count(*) FROM ({query} LIMIT $3) AS found (id)"  # noqa: S608 - of constants
+    name: f"SELECT array_agg(id), count(*) FROM ({query} LIMIT $4) AS found (id)"  # noqa: S608 - of constants
     for name, query in _LOOKUPS.items()
 }
 
@@ -167,24 +186,24 @@ _MATCHES: Final = """
     AND ($1::bigint IS NULL OR account.id = $1)
     AND ($2::bigint[] IS NULL OR account.parent_id = ANY ($2))
     AND ($3::text IS NULL
-         OR account.code ILIKE $3 OR account.name ILIKE $3 OR account.company ILIKE $3
+         OR account.code LIKE upper($3) OR account.name ILIKE $3 OR account.company ILIKE $3
          OR EXISTS (SELECT FROM panel_user WHERE panel_user.account_id = account.id AND panel_user.login ILIKE $3)
          OR EXISTS (SELECT FROM ip_device WHERE ip_device.account_id = account.id
-                    AND (text(ip_device.address) LIKE $3 OR ip_device.address >>= $4::text::inet))
+                    AND (text(ip_device.address) LIKE $4 OR ip_device.address >>= $5::text::inet))
          OR EXISTS (SELECT FROM sip_user WHERE sip_user.account_id = account.id AND sip_user.username ILIKE $3))
-    AND CASE WHEN $5::text IS NULL THEN account.status <> 'closed' ELSE account.status = $5 END
-    AND ($6::text IS NULL OR account.customer_type = $6)
-    AND ($7::text IS NULL OR account.company ILIKE $7)
-    AND ($8::text IS NULL
-         OR EXISTS (SELECT FROM panel_user WHERE panel_user.account_id = account.id AND panel_user.login ILIKE $8))
-    AND ($9::text IS NULL OR account.name ILIKE $9)
-    AND ($10::text IS NULL
+    AND CASE WHEN $6::text IS NULL THEN account.status <> 'closed' ELSE account.status = $6 END
+    AND ($7::text IS NULL OR account.customer_type = $7)
+    AND ($8::text IS NULL OR account.company ILIKE $8)
+    AND ($9::text IS NULL
+         OR EXISTS (SELECT FROM panel_user WHERE panel_user.account_id = account.id AND panel_user.login ILIKE $9))
+    AND ($10::text IS NULL OR account.name ILIKE $10)
+    AND ($11::text IS NULL
          OR EXISTS (SELECT FROM ip_device WHERE ip_device.account_id = account.id
-                    AND (text(ip_device.address) LIKE $10 OR ip_device.address >>= $13::text::inet)))
-    AND ($11::text IS NULL OR account.code ILIKE $11)
-    AND ($12::text IS NULL
-         OR EXISTS (SELECT FROM sip_user WHERE sip_user.account_id = account.id AND sip_user.username ILIKE $12))
-    AND ($14::bigint[] IS NULL OR account.id = ANY ($14))
+                    AND (text(ip_device.address) LIKE $11 OR ip_device.address >>= $14::text::inet)))
+    AND ($12::text IS NULL OR account.code LIKE upper($12))
+    AND ($13::text IS NULL
+         OR EXISTS (SELECT FROM sip_user WHERE sip_user.account_id = account.id AND sip_user.username ILIKE $13))
+    AND ($15::bigint[] IS NULL OR account.id = ANY ($15))
 """
 
 _ROW: Final = """
@@ -208,9 +227,9 @@ _LIST: Final = """
         SELECT account.id, {key} AS sort_key
         FROM account JOIN account_balance ON account_balance.account_id = account.id
         WHERE {matches}
-          AND ($16::bigint IS NULL OR ({key}, account.id) {beyond} ($15::{type}, $16))
+          AND ($17::bigint IS NULL OR ({key}, account.id) {beyond} ($16::{type}, $17))
         ORDER BY {key} {order}, account.id {order}
-        LIMIT $17
+        LIMIT $18
     )
     {row}
     ORDER BY shown.sort_key {order}, account.id {order}
@@ -248,7 +267,12 @@ _OF_CODES: Final = """
     ORDER BY account.code
 """
 _CHOSEN: Final = _ROW.replace("{source}", "account").replace("{sort_key}", "account.code") + _OF_CODES
-_COUNT: Final = f"SELECT count(*) FROM (SELECT FROM account WHERE {_MATCHES} LIMIT $15) AS found"  # noqa: S608
+_COUNT: Final = f"SELECT count(*) FROM (SELECT FROM account WHERE {_MATCHES} LIMIT $16) AS found"  # noqa: S608
+
+
+def _folding(query: str, chosen: CustomerFilter) -> str:
+    """The query without what is not needed: to fold capitals costs as much again as to compare."""
+    return query if chosen.has_case else query.replace(" ILIKE ", " LIKE ")
 
 
 async def _narrowing(connection: Any, scope: Scope, chosen: CustomerFilter) -> tuple[Any, ...]:  # noqa: ANN401
@@ -259,8 +283,8 @@ async def _narrowing(connection: Any, scope: Scope, chosen: CustomerFilter) -> t
     for name, query in _FOUND.items():
         if typed[name] is None:
             continue
-        address = typed.get(f"{name}_address")
-        matches, count = await connection.fetchrow(query, typed[name], address, FEW + 1)
+        address = (typed.get(f"{name}_part"), typed.get(f"{name}_address"))
+        matches, count = await connection.fetchrow(_folding(query, chosen), typed[name], *address, FEW + 1)
         if count <= FEW:
             found = set(matches or ())
             ids = found if ids is None else ids & found
@@ -272,11 +296,11 @@ async def list_customers(
     pool: Pool, scope: Scope, chosen: CustomerFilter, asked: PageRequest, *, sort: str, descending: bool
 ) -> tuple[Page[Customer], int]:
     """A page of the customers in scope, and how many there are (no more than `COUNT_LIMIT`)."""
-    query = _QUERIES[sort, descending == asked.backward]
+    query = _folding(_QUERIES[sort, descending == asked.backward], chosen)
     async with reading(pool) as connection:
         narrowing = await _narrowing(connection, scope, chosen)
         rows = await connection.fetch(query, *narrowing, *asked.parts(2), asked.size + 1)
-        found: int = await connection.fetchval(_COUNT, *narrowing, COUNT_LIMIT)
+        found: int = await connection.fetchval(_folding(_COUNT, chosen), *narrowing, COUNT_LIMIT)
     return _page(rows, asked), found
 
 
@@ -299,9 +323,10 @@ async def all_customers(
     asked = PageRequest(size=size)
     async with reading(pool) as connection:
         narrowing = await _narrowing(connection, scope, chosen)
+    query = _folding(_QUERIES[sort, not descending], chosen)
     while True:
         async with reading(pool) as connection:
-            rows = await connection.fetch(_QUERIES[sort, not descending], *narrowing, *asked.parts(2), asked.size + 1)
+            rows = await connection.fetch(query, *narrowing, *asked.parts(2), asked.size + 1)
         page = _page(rows, asked)
         for customer in page.rows:
             yield customer

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from admin.errors import NotFound
 from admin.paging import COUNT_LIMIT, Page, PageRequest, make_page
@@ -104,21 +104,34 @@ _IN_SCOPE: Final = """
             AND (owner.id IN (SELECT seller.id FROM seller) OR owner.parent_id IN (SELECT seller.id FROM seller))
       ))
 """
-# Of a list, whose resellers are looked up beforehand: their number is known when the plan is made.
+FEW: Final = 5000
+"""DIDs of so many accounts are looked for by the accounts; of more, a page is found soon by reading the list."""
+
+_OWNERS: Final = """
+    SELECT array_agg(id) AS ids, count(*) AS count FROM (
+        SELECT id FROM account
+        WHERE ($1::bigint[] IS NULL OR id = ANY ($1) OR parent_id = ANY ($1))
+          AND ($2::text IS NULL OR code LIKE upper($2) OR name ILIKE $2)
+        LIMIT $3
+    ) AS found
+"""
+# Owners are looked at one by one, in the order of the list: a join would read all of them for the first page.
 _MATCHES: Final = """
     FROM did WHERE ($1::bigint IS NULL OR did.account_id = $1)
-      AND ($2::bigint[] IS NULL OR EXISTS (
-          SELECT FROM account AS owner
-          WHERE owner.id = did.account_id AND (owner.id = ANY ($2) OR owner.parent_id = ANY ($2))
+      AND ($2::bigint[] IS NULL OR (
+          SELECT owner.id = ANY ($2) OR owner.parent_id = ANY ($2) FROM account AS owner WHERE owner.id = did.account_id
       ))
       AND ($3::text IS NULL OR did.number LIKE $3)
-      AND ($4::text IS NULL OR did.account_id IN (SELECT id FROM account WHERE code ILIKE $4 OR name ILIKE $4))
+      AND ($4::text IS NULL OR (
+          SELECT owner.code LIKE upper($4) OR owner.name ILIKE $4 FROM account AS owner WHERE owner.id = did.account_id
+      ))
       AND ($5::text IS NULL OR CASE $5
                WHEN 'assigned' THEN did.account_id IS NOT NULL
                WHEN 'free' THEN did.account_id IS NULL
                ELSE did.status = $5
            END)
       AND ($6::text IS NULL OR did.account_id = (SELECT id FROM account WHERE code = $6))
+      AND ($7::bigint[] IS NULL OR did.account_id = ANY ($7))
 """
 _COLUMNS: Final = """
     SELECT did.id AS did_id, did.number, did.status, did.channels, did.account_id, account.code AS account,
@@ -150,14 +163,14 @@ _JOINS: Final = """
 def _page(place: str, order: str) -> str:
     """The rows of the page are found first, and only they are joined."""
     return f"""
-        WITH shown AS MATERIALIZED (SELECT did.* {_MATCHES} AND {place} ORDER BY did.number {order} LIMIT $8)
+        WITH shown AS MATERIALIZED (SELECT did.* {_MATCHES} AND {place} ORDER BY did.number {order} LIMIT $9)
         {_COLUMNS} FROM shown AS did {_JOINS} ORDER BY did.number {order}
     """  # noqa: S608 — of constants, when the module is loaded
 
 
-_FORWARD: Final = _page("($7::text IS NULL OR did.number > $7)", "")
-_BACKWARD: Final = _page("did.number < $7::text", "DESC")
-_COUNT: Final = f"SELECT count(*) FROM (SELECT {_MATCHES} LIMIT $7) AS counted"  # noqa: S608
+_FORWARD: Final = _page("($8::text IS NULL OR did.number > $8)", "")
+_BACKWARD: Final = _page("did.number < $8::text", "DESC")
+_COUNT: Final = f"SELECT count(*) FROM (SELECT {_MATCHES} LIMIT $8) AS counted"  # noqa: S608
 _ONE: Final = f"{_VISIBLE} {_COLUMNS} FROM did {_JOINS} WHERE {_IN_SCOPE} AND did.number = $3"
 _MANY: Final = f"""
     {_VISIBLE} SELECT did.id, did.number FROM did WHERE {_IN_SCOPE} AND did.number = ANY ($3::text[]) FOR UPDATE OF did
@@ -178,12 +191,25 @@ _ACCOUNT: Final = (
 async def list_dids(pool: Pool, scope: Scope, chosen: DIDFilter, asked: PageRequest) -> tuple[Page[DID], int]:
     """A page of the DIDs in scope, by number, and how many there are: exact up to COUNT_LIMIT."""
     async with reading(pool) as connection:
-        narrowed = (scope.exact, await sellers(connection, scope.top), *chosen.parameters())
+        narrowed = await _narrowing(connection, scope, chosen)
         rows = await connection.fetch(
             _BACKWARD if asked.backward else _FORWARD, *narrowed, *asked.parts(1), asked.size + 1
         )
         total: int = await connection.fetchval(_COUNT, *narrowed, COUNT_LIMIT + 1)
     return make_page([DID(*row) for row in rows], asked, lambda did: (did.number,)), total
+
+
+async def _narrowing(connection: Connection, scope: Scope, chosen: DIDFilter) -> tuple[Any, ...]:
+    """The parameters of _MATCHES: a few accounts are looked up, and their ids take the place of what finds them."""
+    above = await sellers(connection, scope.top)
+    number, account, state, code = chosen.parameters()
+    ids = None
+    if above is not None or account is not None:
+        found = await connection.fetchrow(_OWNERS, above, account, FEW + 1)
+        assert found is not None
+        if found["count"] <= FEW:
+            above, account, ids = None, None, found["ids"] or []
+    return scope.exact, above, number, account, state, code, ids
 
 
 async def find_did(source: Pool | Connection, scope: Scope, number: str) -> DID:

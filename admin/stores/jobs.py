@@ -192,7 +192,7 @@ _SELECT: Final = """
     WITH RECURSIVE own AS (
         SELECT top.id FROM account AS top WHERE top.id = $4
         UNION ALL
-        SELECT below.id FROM account AS below JOIN own ON below.parent_id = own.id
+        SELECT below.id FROM account AS below JOIN own ON below.parent_id = own.id WHERE below.kind = 'reseller'
     )
     SELECT job.id, job.kind, job.status, job.title, job.login, job.user_id, job.account_id, job.ratecard_id,
            ratecard.name AS ratecard, job.parameters::text, job.step, job.part, job.total, job.fault,

@@ -103,7 +103,7 @@ _TARIFF: Final = """
     WITH RECURSIVE own AS (
         SELECT top.id FROM account AS top WHERE top.id = $1
         UNION ALL
-        SELECT below.id FROM account AS below JOIN own ON below.parent_id = own.id
+        SELECT below.id FROM account AS below JOIN own ON below.parent_id = own.id WHERE below.kind = 'reseller'
     )
     SELECT tariff.id, tariff.name, tariff.kind, tariff.currency, tariff.status, tariff.owner_id, owner.code AS owner,
            (SELECT count(*) FROM tariff_ratecard WHERE tariff_ratecard.tariff_id = tariff.id) AS ratecards,
@@ -132,7 +132,7 @@ _RATECARD: Final = """
     WITH RECURSIVE own AS (
         SELECT top.id FROM account AS top WHERE top.id = $1
         UNION ALL
-        SELECT below.id FROM account AS below JOIN own ON below.parent_id = own.id
+        SELECT below.id FROM account AS below JOIN own ON below.parent_id = own.id WHERE below.kind = 'reseller'
     )
     SELECT ratecard.id, ratecard.name, ratecard.direction, ratecard.owner_id, owner.code AS owner,
            ARRAY(SELECT tariff.name FROM tariff_ratecard JOIN tariff ON tariff.id = tariff_ratecard.tariff_id
@@ -282,7 +282,7 @@ async def named(source: Pool | Connection, scope: Scope, name: str) -> tuple[str
         WITH RECURSIVE own AS (
             SELECT top.id FROM account AS top WHERE top.id = $1
             UNION ALL
-            SELECT below.id FROM account AS below JOIN own ON below.parent_id = own.id
+            SELECT below.id FROM account AS below JOIN own ON below.parent_id = own.id WHERE below.kind = 'reseller'
         )
         SELECT found.kind, found.id FROM (
             SELECT 'tariff' AS kind, id, owner_id FROM tariff WHERE lower(name) = lower($2)

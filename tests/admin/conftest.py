@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from admin.stores import customers, dids, logins
 from conf.settings import Settings, SystemSettings
 from tests.admin.panel import Panel, open_panel
 from tests.support.servers import Run
@@ -41,3 +42,11 @@ def play(run: Run, database_url: str, tmp_path: Path) -> Play:
         run(whole())
 
     return play
+
+
+@pytest.fixture(params=["looked up first", "read in order"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways in which a search finds its rows: few are looked up, of many the list is read."""
+    if request.param == "read in order":
+        for store in (customers, dids, logins):
+            monkeypatch.setattr(store, "FEW", -1)

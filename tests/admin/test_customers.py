@@ -139,7 +139,12 @@ def test_search_box_leads_to_the_list_that_knows_what_was_typed(play: Play) -> N
 FINDS = {
     "company=sons": ["CUST0001"],
     "login=owner": ["CUST0002"],
-    "q=owner1": ["CUST0002"],
+    "q=OWNER1": ["CUST0002"],
+    "q=st0002": ["CUST0002"],
+    "q=2.0.2.1": ["CUST0003"],
+    "q=192.0.2.17": ["CUST0003"],
+    "q=0003": ["CUST0003"],
+    "q=zq": [],
     "customer_name=of%20s": ["CUST0003"],
     "ip=192.0.2.17": ["CUST0003"],
     "code=0001": ["CUST0001"],
@@ -149,6 +154,7 @@ FINDS = {
 }
 
 
+@pytest.mark.usefixtures("way")
 def test_each_field_of_the_search_narrows_the_list(play: Play) -> None:
     async def scenario(panel: Panel) -> None:
         accounts = await tree(panel)

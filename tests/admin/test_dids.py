@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+import pytest
+
 from tests.admin.conftest import Play
 from tests.admin.panel import Answer, Panel
 from tests.admin.test_customer_form import entries, errors, stock
@@ -48,6 +50,7 @@ async def send(panel: Panel, place: str, **typed: Any) -> Answer:
     return await panel.post(place, typed, form="/dids")
 
 
+@pytest.mark.usefixtures("way")
 def test_each_role_lists_the_numbers_of_its_own_subtree(play: Play) -> None:
     async def scenario(panel: Panel) -> None:
         ids = await numbers(panel)
@@ -73,6 +76,7 @@ def test_each_role_lists_the_numbers_of_its_own_subtree(play: Play) -> None:
     play(scenario)
 
 
+@pytest.mark.usefixtures("way")
 def test_list_is_searched_narrowed_and_has_pages(play: Play) -> None:
     async def scenario(panel: Panel) -> None:
         await numbers(panel)

@@ -3,6 +3,8 @@
 import re
 from dataclasses import replace
 
+import pytest
+
 from admin.keys import POOL
 from admin.paging import PageRequest
 from admin.permissions import SECTIONS, Permission
@@ -55,6 +57,7 @@ def test_refused_user_is_told_what_would_be_right(play: Play) -> None:
     play(scenario)
 
 
+@pytest.mark.usefixtures("way")
 def test_list_is_searched_by_login_account_role_and_status(play: Play) -> None:
     async def scenario(panel: Panel) -> None:
         accounts = await stock(panel)
