@@ -47,7 +47,7 @@ GROUPS: Final = (
             Entry("Customers", "users", "customer.list", Permission.CUSTOMERS_READ),
             Entry("Resellers", "building", "reseller.list", Permission.RESELLERS_READ),
             Entry("DID numbers", "hash", "did.list", Permission.DIDS_READ),
-            Entry("Rates", "coin", "rate.own", Permission.OWN_ACCOUNT),
+            Entry("My rates", "coin", "rate.own", Permission.OWN_ACCOUNT),
             Entry("My account", "wallet", "statement.own", Permission.OWN_ACCOUNT),
         ),
     ),
@@ -83,5 +83,5 @@ def groups_for(user: User) -> list[Group]:
 
 
 def _is_shown(entry: Entry, user: User) -> bool:
-    """A customer's rates are shown where its account lets its logins see them."""
-    return user.may(entry.permission) and (entry.resource != "rate" or (user.role == "customer" and user.sees_rates))
+    """What an account pays is shown to a reseller, and to a customer where its account lets its logins see it."""
+    return user.may(entry.permission) and (entry.resource != "rate" or user.role == "reseller" or user.sees_rates)

@@ -99,12 +99,13 @@ def _resource(route: str, user: User | None, code: str | None) -> str:
         return name.partition("_")[0]
     if name in {"rate", "rate_import"}:
         return "ratecard"
-    if name.startswith("reseller_"):
-        return "statement" if user is not None and user.account == code else "reseller"
-    if name not in {"customer_rate", "item", "login", "payment", "statement"} or user is None:
-        return name
-    if name == "customer_rate" and not user.may(Permission.CUSTOMERS_READ):
+    is_own = user is not None and user.account == code
+    if is_own and name in {"account_rate", "reseller_account_rate"}:
         return "rate"
+    if name.startswith("reseller_"):
+        return "statement" if is_own else "reseller"
+    if name not in {"account_rate", "item", "login", "payment", "statement"} or user is None:
+        return name
     return "customer" if user.may(Permission.CUSTOMERS_READ) else "statement"
 
 

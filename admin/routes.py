@@ -167,6 +167,7 @@ ROUTES: Final = (
         Route(f"{prefix}{name}", method, f"{base}/{{code}}{path}", view, permission)
         for prefix, base in (("", "/customers"), ("reseller_", "/resellers"))
         for name, method, path, view, permission in (
+            ("account_rate.list", "GET", "/rates", rates.show_of_account, Permission.MONEY_READ),
             ("payment.list", "GET", "/payments", payments.show_list, Permission.MONEY_READ),
             ("payment.add", "POST", "/payments", payments.add, Permission.PAYMENTS_WRITE),
             ("payment.reverse", "POST", "/payments/{entry}/reverse", payments.reverse, Permission.PAYMENTS_WRITE),
@@ -256,7 +257,6 @@ ROUTES: Final = (
             ("customer.set_status", "POST", "/status", customer_actions.set_status, Permission.CUSTOMERS_WRITE),
             ("customer.delete_form", "GET", "/delete", customer_actions.delete_form, Permission.CUSTOMERS_WRITE),
             ("customer.delete", "POST", "/delete", customer_actions.delete, Permission.CUSTOMERS_WRITE),
-            ("customer_rate.list", "GET", "/rates", rates.show_of_customer, Permission.MONEY_READ),
             ("item.list", "GET", "/{tab}", items.show_list, Permission.CONFIGURATION_READ),
             ("item.add", "POST", "/{tab}", items.add, Permission.CONFIGURATION_WRITE),
             ("item.trial", "GET", "/{tab}/try", items.try_rules, Permission.CONFIGURATION_READ),

@@ -67,6 +67,11 @@ def is_shown(request: web.Request, account: Account, tab: Tab) -> bool:
     return user.may(Permission.CONFIGURATION_READ) and (user.may(Permission.CUSTOMERS_READ) or tab.own in account.own)
 
 
+def sees_rates(request: web.Request, account: Account) -> bool:
+    """Whether a login sees what an account pays: a customer where its account lets it, a reseller also its own."""
+    return request[USER].may(Permission.CUSTOMERS_READ) or "own_rates" in account.own
+
+
 def frame(request: web.Request, account: Account, current: str) -> dict[str, Any]:
     """The values that `customers/frame.html` takes."""
     links = [TabLink(title, link, name == current) for title, name, link in _pages(request, account)]
@@ -94,8 +99,8 @@ def _pages(request: web.Request, account: Account) -> list[tuple[str, str, str]]
     if user.may(Permission.LOGINS_MANAGE) and not is_own:
         pages.append(("Logins", "logins", place(request, account, "login.list")))
     if user.may(Permission.MONEY_READ):
-        if account.kind == "customer" and (user.may(Permission.CUSTOMERS_READ) or "own_rates" in account.own):
-            pages.append(("Rates", "rates", address(request, "customer_rate.list", code=account.code)))
+        if sees_rates(request, account):
+            pages.append(("Rates", "rates", place(request, account, "account_rate.list")))
         pages.append(("Payments", "payments", place(request, account, "payment.list")))
         pages.append(("Statement", "statement", place(request, account, "statement.list")))
     return pages

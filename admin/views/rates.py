@@ -19,8 +19,7 @@ from admin.stores import rates
 from admin.stores.rates import Rate, RateFilter
 from admin.stores.tariffs import Ratecard
 from admin.views import ratecards
-from admin.views.customer_frame import address, frame
-from admin.views.customer_frame import find as find_customer
+from admin.views.customer_frame import address, find, frame, sees_rates
 from b2bua.account import pricing
 from b2bua.account import tariff as forms
 from b2bua.account.errors import Refused
@@ -138,18 +137,20 @@ async def _page(
     return await render.page(request, "rates/list", context, status=422 if errors else 200)
 
 
-# What a customer pays
+# What a customer or reseller pays
 
 
 async def show_own(request: web.Request) -> web.StreamResponse:
-    """Lead a customer to its own rates."""
-    return render.see_other(address(request, "customer_rate.list", code=request[USER].account or "-"))
+    """Lead a customer or reseller to its own rates."""
+    user = request[USER]
+    route = "reseller_account_rate.list" if user.role == "reseller" else "account_rate.list"
+    return render.see_other(address(request, route, code=user.account or "-"))
 
 
-async def show_of_customer(request: web.Request) -> web.StreamResponse:
-    """Show a page of the rates that a customer pays now; its own login where its account lets it."""
-    account, user = await find_customer(request), request[USER]
-    if not user.may(Permission.CUSTOMERS_READ) and "own_rates" not in account.own:
+async def show_of_account(request: web.Request) -> web.StreamResponse:
+    """Show a page of the rates that a customer or reseller pays now."""
+    account = await find(request, takes_own=True)
+    if not sees_rates(request, account):
         raise NotFound
     search = request.query.get("q", "").strip()[:100]
     asked = page_request(request.query, rates.OWN_KEY)

@@ -1,4 +1,4 @@
-"""Rates of a ratecard, and those that a customer pays."""
+"""Rates of a ratecard, and those that a customer or reseller pays."""
 
 from decimal import Decimal
 
@@ -6,6 +6,7 @@ from tests.admin.conftest import Play
 from tests.admin.panel import Panel
 from tests.admin.test_call_effect import snapshot
 from tests.admin.test_customer_form import entries, errors, stock
+from tests.admin.test_items import plain
 from tests.admin.test_tariffs import made
 
 RATE = {"prefix": "44", "destination": "United Kingdom", "rate_per_minute": "0.0125", "minimum": "1", "resolution": "1"}
@@ -122,5 +123,33 @@ def test_customer_sees_what_it_pays_now_where_its_account_lets_it(play: Play) ->
         panel.forget()
         await panel.signed_in("support", login="helper")
         assert (await panel.get("/customers/CUST0101/rates")).status == 404
+
+    play(scenario)
+
+
+def test_reseller_sees_what_it_pays_and_what_those_below_it_pay(play: Play) -> None:
+    async def scenario(panel: Panel) -> None:
+        accounts = await stock(panel)
+        card = await card_in_tariff(panel, accounts["reseller"])
+        await panel.data.connection.execute(
+            "INSERT INTO rate (ratecard_id, prefix, destination, rate_per_minute) VALUES ($1, '44', 'UK', 0.011)", card
+        )
+        await panel.signed_in("reseller", accounts["reseller"])
+        assert 'href="/rates"' in (await panel.get("/")).text
+        own = "/resellers/RESE0001/rates"
+        assert (await panel.get("/rates")).location == own
+        answer = await panel.get(own)
+        assert ("0.0110" in answer.text, "cost you now" in plain(answer), "its tariff" in answer.text) == (
+            True,
+            True,
+            False,
+        )
+        assert 'href="/rates" aria-current="page"' in " ".join(answer.text.split())
+        assert "No rates" in (await panel.get("/customers/CUST0101/rates")).text
+        assert "No rate matches" in (await panel.get(f"{own}?q=33")).text
+        assert (await panel.get("/resellers/RESE0002/rates")).status == 404
+        panel.forget()
+        await panel.signed_in(login="boss")
+        assert "tariff its tariff" in plain(await panel.get(own))
 
     play(scenario)
