@@ -25,7 +25,7 @@ from b2bua.call.forwarding import ForwardSigner
 from b2bua.call.gateway_location import GatewayLocator, make_resolver
 from b2bua.call.identity import new_call_id
 from b2bua.call.keep_alive import KeepAlive
-from b2bua.call.ladder import WAITING_LIMIT
+from b2bua.call.ladder import WAITING_LIMIT, WRITE_LIMIT
 from b2bua.call.recovery import end_lost, record_lost
 from b2bua.call.subscriptions import Subscriptions
 from b2bua.control.bans import BanVerbs
@@ -34,6 +34,7 @@ from b2bua.control.messages import CALLS_LIMIT, REGISTRATIONS_LIMIT, ControlErro
 from b2bua.control.server import ControlServer, Verb
 from b2bua.hep.packet import Place
 from b2bua.hep.sender import HEPSender
+from b2bua.large_pages import use_large_pages
 from b2bua.live.admission import BEAT, Admission
 from b2bua.live.connection import LiveConnection, StoreAway
 from b2bua.live.lease import Leases
@@ -67,10 +68,10 @@ from rating.funds import funds_key, micros_up
 log = structlog.get_logger()
 
 _TRACE_LOOK: Final = 0.1
-"""Seconds between two looks for calls whose messages are to be written, while there are such."""
+"""Seconds between two looks for calls whose messages are to be written, while there are many."""
 
-_TRACE_REST: Final = 0.5
-"""The same while there are none."""
+_TRACE_REST: Final = 2.0
+"""The same while there are few: to write some at once costs much less than one by one."""
 
 _POSTING_LOOK: Final = 0.5
 """Seconds between two looks at how far the writer has posted our journal."""
@@ -176,6 +177,7 @@ class Worker:
         spawn(SpaceWatch(self._journal, self._name).run(pool), "journal-space")
         spawn(end_lost(self._endpoint, lost, self._driver.media), "end-lost-calls")
         _quieten_garbage_collector()
+        use_large_pages()
         announce_ready()
         log.info("worker is ready", instance=self._instance, listen=[str(a) for a in self._endpoint.addresses])
 
@@ -255,7 +257,7 @@ class Worker:
         self._endpoint.is_banned = self._bans.is_banned
         self._open_hep()
         if self._driver.ladders.is_on:
-            self._endpoint.tap = self._driver.ladders.tap
+            self._endpoint.show = self._driver.ladders.take
         self._open_media()
         self._driver.bans = self._bans
         leases = Leases(self._live, self._instance)
@@ -305,6 +307,7 @@ class Worker:
         while True:
             await asyncio.sleep(10.0)
             self._endpoint.close_idle()
+            use_large_pages()
             self._endpoint.certificates.look()
 
     async def _load_registrations(self) -> None:
@@ -330,11 +333,10 @@ class Worker:
     async def _write_traces(self) -> None:
         """Write the messages of calls that have been over for a moment."""
         while True:
-            if self._driver.ladders.write_due(self._endpoint.now()):
+            written = self._driver.ladders.write_due(self._endpoint.now())
+            if written:
                 self._journal.flush(time.time())
-                await asyncio.sleep(_TRACE_LOOK)  # there may be more
-            else:
-                await asyncio.sleep(_TRACE_REST)
+            await asyncio.sleep(_TRACE_LOOK if written == WRITE_LIMIT else _TRACE_REST)
 
     # What was posted
 
@@ -546,7 +548,8 @@ def _sip_answer(code: str, object_: str) -> tuple[int | None, int | None]:
 
 
 def _quieten_garbage_collector() -> None:
-    # What lives now lives for good, and calls are freed by their counts: looking for circles can be rare.
+    # What lives now lives for good; calls and transactions are freed by their counts. So circles come from rare faults
+    # alone, and a look for them, which holds all calls up for as long as there are objects, can wait for a million.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 50, 100)
+    gc.set_threshold(1_000_000, 5, 5)

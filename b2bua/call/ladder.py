@@ -1,6 +1,6 @@
 r"""The messages of every call, kept while it is up, and written when it is over if somebody will want to see them.
 
-The endpoint shows each message that comes or goes (`Ladders.tap`); its Call-ID, found in its bytes, leads to the call.
+The endpoint shows the messages of each turn (`Ladders.take`); its Call-ID, found in its bytes, leads one to its call.
 So what the transactions send by themselves, and what was repeated, is there too. Only a reference is kept: secrets are
 masked, and text is made, when a ladder is written or asked for. The first and the last messages of a call are kept;
 what is too much goes from the middle. A call is written some time after its end, with the last answers and the ACK.
@@ -33,6 +33,7 @@ WRITE_LIMIT: Final = 20
 _CALL_ID: Final = b"\r\nCall-ID: "
 _OTHER_FORM: Final = re.compile(rb"\n(?:call-id|i)[ \t]*:([^\r\n]*)", re.IGNORECASE)
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_CONTROLS: Final = bytes(each for each in (*range(32), 127) if each not in b"\t\n\r")
 _CUT: Final = b"\r\n(the rest is left out)"
 
 Entry = tuple[float, bool, Flow, bytes]
@@ -100,10 +101,12 @@ class Ladder:
         self._place = 0
         """Where messages were left out."""
 
-    def append(self, at: float, is_sent: bool, flow: Flow, data: bytes) -> None:
+    def append(self, entry: Entry) -> None:
         """Add a message."""
-        self.entries.append((at, is_sent, flow, data))
-        self.size += len(data)
+        if not self.entries and entry[0] < self.began:
+            self.began = entry[0]
+        self.entries.append(entry)
+        self.size += len(entry[3])
         if len(self.entries) > self._limit or self.size > TEXT_LIMIT:
             self._thin()
 
@@ -143,10 +146,10 @@ class SharedLadders:
     def __init__(self, *ladders: Ladder) -> None:
         self.ladders = ladders
 
-    def append(self, at: float, is_sent: bool, flow: Flow, data: bytes) -> None:
+    def append(self, entry: Entry) -> None:
         """Add a message to both."""
         for ladder in self.ladders:
-            ladder.append(at, is_sent, flow, data)
+            ladder.append(entry)
 
 
 class Ladders:
@@ -165,8 +168,6 @@ class Ladders:
         self._by_call: dict[str, Ladder] = {}
         self._by_key: dict[bytes, Ladder | SharedLadders] = {}
         self._ended: deque[tuple[float, Ladder]] = deque()
-        self._last: tuple[float, bool, Flow, bytes, bytes] | None = None
-        """What came last from somebody without a call: its call may begin while it is handled."""
         self._exports: list[tuple[float, bool, Flow, bytes, bytes]] | None = None
         self._exporter: Exporter | None = None
         self.written = 0
@@ -185,23 +186,25 @@ class Ladders:
 
     # Every message
 
-    def tap(self, is_sent: bool, flow: Flow, data: bytes, now: float) -> None:
-        """A message came (before it is handled) or was sent."""
-        head = data.find(b"\r\n\r\n")
-        key = call_id_of(data, head)
-        if self._exports is not None:
-            self._exports.append((now, is_sent, flow, data, key))
-        ladder = self._by_key.get(key)
-        if ladder is None and not is_sent:
-            ladder = self._by_key.get(key.strip())
+    def take(self, entries: list[Entry]) -> None:
+        """These came or were sent in one turn: the calls that began in it are known by now."""
+        ladders, exports, bodies = self._by_key, self._exports, self._bodies
+        for entry in entries:
+            data = entry[3]
+            head = data.find(b"\r\n\r\n")
+            key = call_id_of(data, head)
+            if exports is not None:
+                exports.append((*entry, key))
+            ladder = ladders.get(key)
             if ladder is None:
-                self._last = (now, is_sent, flow, self._kept(data, head), key)
-        if ladder is not None:
+                ladder = ladders.get(key.strip())  # with blanks around it, as some peers write it
+                if ladder is None:
+                    continue
             size = len(data)
             # Most messages are kept as they are.
-            if size > MESSAGE_LIMIT or (head + 4 < size and not self._bodies):
-                data = self._kept(data, head)
-            ladder.append(now, is_sent, flow, data)
+            if size > MESSAGE_LIMIT or (head + 4 < size and not bodies):
+                entry = (*entry[:3], self._kept(data, head))  # noqa: PLW2901
+            ladder.append(entry)
 
     def _kept(self, data: bytes, head: int) -> bytes:
         if head >= 0 and not self._bodies:
@@ -214,19 +217,12 @@ class Ladders:
     # Calls
 
     def begin(self, call_id: str, sip_call_id: str, received_at: float, now: float) -> None:
-        """A call begins, with the INVITE that is being handled."""
+        """A call begins, with the INVITE that is being handled; `now` is no earlier than it came."""
         if not self._limit and self._exporter is None:
             return
         ladder = Ladder(call_id, received_at, now, self._limit or 2)
         self._by_call[call_id] = ladder
-        key = _encode(sip_call_id)
-        self._add_key(ladder, key)
-        last, self._last = self._last, None
-        if last is not None and last[4].strip() == key:
-            ladder.began = last[0]
-            ladder.append(*last[:4])
-            if last[4] != key:
-                self._add_key(ladder, last[4])  # with blanks around it, as this peer writes it
+        self._add_key(ladder, _encode(sip_call_id))
         ladder.a_keys = tuple(ladder.keys)
 
     def join(self, call_id: str, sip_call_id: str) -> None:
@@ -324,4 +320,6 @@ def _text(data: bytes) -> str:
     text = mask_head(head).decode("utf-8", "replace").replace("\r\n", "\n")
     if body:
         text = f"{text}\n\n{mask_body(body).decode('utf-8', 'replace').replace(chr(13), '')}"
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+    # Few have any, and this look is much quicker than the search for them.
+    has_control = "\r" in text or len(data.translate(None, _CONTROLS)) < len(data)
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text) if has_control else text

@@ -30,7 +30,7 @@ INPUTS: Final = (
     Input.TRANSPORT_ERROR,
 )
 
-_ACCEPTED: Final = (State.ACCEPTED, (Action.PASS_UP, Action.FORGET_REQUEST, Action.START_M))
+_ACCEPTED: Final = (State.ACCEPTED, (Action.PASS_UP, Action.FORGET_ALL, Action.START_M))
 _COMPLETED: Final = (
     State.COMPLETED,
     (Action.SEND_ACK, Action.PASS_UP, Action.FORGET_REQUEST, Action.START_D),

@@ -83,6 +83,8 @@ class Action(IntEnum):
     START_L = 24
     START_M = 25
     START_CANCEL = 26
+    FORGET_ALL = 27
+    """Let go of the request and of its bytes, which are not repeated any more."""
 
 
 Actions = tuple[Action, ...]

@@ -26,7 +26,7 @@ INPUTS: Final = (
     Input.TRANSPORT_ERROR,
 )
 
-_COMPLETED: Final = (State.COMPLETED, (Action.PASS_UP, Action.FORGET_REQUEST, Action.START_K))
+_COMPLETED: Final = (State.COMPLETED, (Action.PASS_UP, Action.FORGET_ALL, Action.START_K))
 
 TRANSITIONS: Final[Table] = {
     State.TRYING: {

@@ -1,9 +1,12 @@
-"""Time as a value: the timers of RFC 3261 §17 (table 4), and a wheel that holds deadlines.
+"""Time as a value: the timers of RFC 3261 §17 (table 4), and what holds deadlines: a wheel, and queues.
 
-The wheel knows no clock. Deadlines are rounded up to slots of 10 ms; expiring one costs under a microsecond however
-many are waiting, which a heap cannot give at 80,000 of them.
+Neither knows a clock. Deadlines are rounded up to slots of 10 ms; expiring one costs under a microsecond however
+many are waiting, which a heap cannot give at 80,000 of them. Those of transactions are of a few lengths, and nobody
+cancels them: in a queue for each length they need no order and no memory of their own.
 """
 
+import math
+from collections import deque
 from heapq import heappop, heappush
 from typing import Final, Generic, TypeVar
 
@@ -93,4 +96,66 @@ class TimerWheel(Generic[Owner]):
         expired: list[Timer[Owner]] = []
         while order and order[0] <= limit:
             expired.extend(slots.pop(heappop(order)))
+        return expired
+
+
+class TimerQueue(Generic[Owner]):
+    """Deadlines of one kind and length: they pass in the order in which they began."""
+
+    __slots__ = ("begun", "kind", "owners", "seconds")
+
+    def __init__(self, kind: int, seconds: float) -> None:
+        self.kind = kind
+        self.seconds = seconds
+        self.begun: deque[float] = deque()
+        self.owners: deque[Owner] = deque()
+
+
+class TimerQueues(Generic[Owner]):
+    """Deadlines that nobody cancels, of a few kinds and lengths."""
+
+    __slots__ = ("_next", "_queues")
+
+    def __init__(self) -> None:
+        self._queues: dict[tuple[int, float], TimerQueue[Owner]] = {}
+        self._next = math.inf
+
+    @property
+    def count(self) -> int:
+        """How many deadlines are waiting."""
+        return sum(len(queue.begun) for queue in self._queues.values())
+
+    def queue(self, kind: int, seconds: float) -> TimerQueue[Owner]:
+        """The deadlines of a kind and a length in seconds."""
+        queue = self._queues.get((kind, seconds))
+        if queue is None:
+            queue = self._queues[kind, seconds] = TimerQueue(kind, seconds)
+        return queue
+
+    def add(self, queue: TimerQueue[Owner], now: float, owner: Owner) -> None:
+        """Wait for a queue's length from now (on the caller's monotonic clock, in seconds, which never goes back)."""
+        queue.begun.append(now)
+        queue.owners.append(owner)
+        if now + queue.seconds < self._next:  # noqa: PLR1730 - a call would cost as much as all the rest
+            self._next = now + queue.seconds
+
+    def next_deadline(self) -> float | None:
+        """When `expire` has something to do next, or None."""
+        return None if self._next == math.inf else math.ceil(self._next * SLOTS_PER_SECOND) / SLOTS_PER_SECOND
+
+    def expire(self, now: float) -> list[tuple[Owner, int]]:
+        """Remove and return the owner and kind of every deadline that has passed."""
+        now += 1e-6  # what `next_deadline` gave may be less by a rounding
+        if now < self._next:
+            return []
+        expired: list[tuple[Owner, int]] = []
+        soonest = math.inf
+        for queue in self._queues.values():
+            begun, seconds = queue.begun, queue.seconds
+            while begun and begun[0] + seconds <= now:
+                begun.popleft()
+                expired.append((queue.owners.popleft(), queue.kind))
+            if begun and begun[0] + seconds < soonest:
+                soonest = begun[0] + seconds
+        self._next = soonest
         return expired

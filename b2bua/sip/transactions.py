@@ -23,7 +23,7 @@ from b2bua.sip.headers import Headers
 from b2bua.sip.machine import Action, Input, Table
 from b2bua.sip.message import Request, Response, UnacceptableRequest, parse_message, unacceptable
 from b2bua.sip.stream import StreamBroken
-from b2bua.sip.timers import TimerWheel, Timing
+from b2bua.sip.timers import TimerQueue, TimerQueues, Timing
 from b2bua.sip.uri import split_host_port
 from b2bua.sip.via import MAGIC_COOKIE, Via
 
@@ -101,7 +101,7 @@ class TransactionLayer:
         self._sent_by = sent_by
         self._clients: dict[Key, ClientTransaction] = {}
         self._servers: dict[Key, ServerTransaction] = {}
-        self._wheel: TimerWheel[Transaction] = TimerWheel()
+        self._timers: TimerQueues[Transaction] = TimerQueues()
         self._own: dict[str, str] = {}
         self.events: list[Event] = []
         """What happened, and was not taken yet."""
@@ -113,19 +113,20 @@ class TransactionLayer:
         """Messages sent again, since the start."""
         self._now = 0.0
         t = timing
-        self._starts: Final[dict[Action, tuple[Input, float]]] = {
-            Action.START_TRYING: (Input.TIMER_TRYING, t.trying),
-            Action.START_B: (Input.TIMER_B, t.transaction),
-            Action.START_F: (Input.TIMER_F, t.transaction),
-            Action.START_H: (Input.TIMER_H, t.transaction),
-            Action.START_L: (Input.TIMER_L, t.transaction),
-            Action.START_M: (Input.TIMER_M, t.transaction),
+        queue = self._timers.queue
+        self._starts: Final[dict[Action, TimerQueue[Transaction]]] = {
+            Action.START_TRYING: queue(Input.TIMER_TRYING, t.trying),
+            Action.START_B: queue(Input.TIMER_B, t.transaction),
+            Action.START_F: queue(Input.TIMER_F, t.transaction),
+            Action.START_H: queue(Input.TIMER_H, t.transaction),
+            Action.START_L: queue(Input.TIMER_L, t.transaction),
+            Action.START_M: queue(Input.TIMER_M, t.transaction),
             # On a reliable transport these linger no time at all (table 4); see `_start`.
-            Action.START_D: (Input.TIMER_D, t.timer_d),
-            Action.START_I: (Input.TIMER_I, t.t4),
-            Action.START_J: (Input.TIMER_J, t.transaction),
-            Action.START_K: (Input.TIMER_K, t.t4),
-            Action.START_CANCEL: (Input.TIMER_CANCEL, t.transaction),
+            Action.START_D: queue(Input.TIMER_D, t.timer_d),
+            Action.START_I: queue(Input.TIMER_I, t.t4),
+            Action.START_J: queue(Input.TIMER_J, t.transaction),
+            Action.START_K: queue(Input.TIMER_K, t.t4),
+            Action.START_CANCEL: queue(Input.TIMER_CANCEL, t.transaction),
         }
         self._retransmits: Final[dict[Action, tuple[Input, float, float]]] = {
             # input, factor on the last interval (0: begin with T1), upper bound
@@ -144,6 +145,7 @@ class TransactionLayer:
             Action.SEND_TRYING: self._send_trying,
             Action.SEND_ACK: self._send_ack,
             Action.FORGET_REQUEST: self._forget_request,
+            Action.FORGET_ALL: self._forget_all,
             Action.TIMED_OUT: self._timed_out,
             Action.FAILED: self._failed,
             Action.END: self._end,
@@ -179,7 +181,7 @@ class TransactionLayer:
 
     def next_deadline(self) -> float | None:
         """When `handle_timers` is due, on the caller's monotonic clock."""
-        return self._wheel.next_deadline()
+        return self._timers.next_deadline()
 
     @property
     def count(self) -> int:
@@ -274,8 +276,8 @@ class TransactionLayer:
     def handle_timers(self, now: float) -> None:
         """Handle every deadline that has passed."""
         self._now = now
-        for timer in self._wheel.expire(now):
-            self._drive(timer.owner, timer.kind, None)
+        for transaction, kind in self._timers.expire(now):
+            self._drive(transaction, kind, None)
 
     def transport_failed(self, transaction: Transaction, reason: str, now: float) -> None:
         """A message of this transaction could not be sent."""
@@ -467,6 +469,10 @@ class TransactionLayer:
     def _forget_request(self, transaction: Transaction, _: Action) -> None:
         transaction.request = None
 
+    def _forget_all(self, transaction: Transaction, _: Action) -> None:
+        transaction.request = None
+        transaction.sent = b""
+
     def _timed_out(self, transaction: Transaction, _: Action) -> None:
         self.events.append(TransactionTimedOut(transaction))  # type: ignore[arg-type]
 
@@ -476,21 +482,23 @@ class TransactionLayer:
     def _end(self, transaction: Transaction, _: Action) -> None:
         table = self._clients if type(transaction) is ClientTransaction else self._servers
         table.pop(transaction.key, None)
-        transaction.sent = b""  # `user` stays: an event that has not been taken yet may need it
+        transaction.sent = b""
+        if not self.events:  # one that has not been taken yet may need the user
+            transaction.user = None  # which may know the transaction: neither shall keep the other in memory
 
     def _start(self, transaction: Transaction, action: Action) -> None:
-        kind, seconds = self._starts[action]
-        if transaction.flow.reliable and kind in _NO_LINGER:
+        queue = self._starts[action]
+        if transaction.flow.reliable and queue.kind in _NO_LINGER:
             # A zero timer: the next call of handle_timers ends the transaction.
-            seconds = 0.0
-        self._wheel.add(self._now + seconds, transaction, kind)
+            queue = self._timers.queue(queue.kind, 0.0)
+        self._timers.add(queue, self._now, transaction)
 
     def _start_retransmit(self, transaction: Transaction, action: Action) -> None:
         if transaction.flow.reliable:
             return
         kind, factor, bound = self._retransmits[action]
         transaction.interval = min(transaction.interval * factor or self._timing.t1, bound)
-        self._wheel.add(self._now + transaction.interval, transaction, kind)
+        self._timers.add(self._timers.queue(kind, transaction.interval), self._now, transaction)
 
 
 _NO_LINGER: Final = frozenset({Input.TIMER_D, Input.TIMER_I, Input.TIMER_J, Input.TIMER_K})

@@ -39,6 +39,10 @@ _LEAST_LETTER: Final = 0x41
 _ADDRESSES_LIMIT: Final = 20_000
 
 
+Shown = tuple[float, bool, Flow, bytes]
+"""A message that came or was sent: when, whether we sent it, to or from whom, what."""
+
+
 class PortTaken(ConfigurationError):
     """A listening address cannot be bound."""
 
@@ -94,8 +98,9 @@ class Endpoint(PoolUser):
         self._after_turn: list[Callable[[], None]] = []
         self.is_banned: Callable[[str, float], bool] | None = None
         """Whether to drop what an address sends, at a time of `now`; None: nothing is dropped."""
-        self.tap: Callable[[bool, Flow, bytes, float], None] | None = None
-        """Shown each message that comes or goes: whether we send it, its flow, its bytes, the time; None: nobody is."""
+        self.show: Callable[[list[Shown]], None] | None = None
+        """Shown what came and went, turn by turn; None: nobody is."""
+        self._turn: list[Shown] = []
         self.banned = 0
         """Messages dropped since the start because their source is banned."""
 
@@ -111,8 +116,9 @@ class Endpoint(PoolUser):
         for index, address in enumerate(self.addresses):
             try:
                 if address.transport == "udp":
+                    settings = self._settings
                     listener = UDPListener(
-                        address, index, self._settings.receive_buffer, self.receive, self.end_of_turn
+                        address, index, settings.receive_buffer, settings.gather, self.receive, self.end_of_turn
                     )
                     self._udp[index] = listener
                     self.addresses[index] = listener.address
@@ -269,8 +275,8 @@ class Endpoint(PoolUser):
         if data[0] < _LEAST_LETTER and flow.transport == "udp" and is_stun(data):
             self._answer_stun(data, flow)
             return
-        if self.tap is not None:
-            self.tap(False, flow, data, now)
+        if self.show is not None:
+            self._turn.append((now, False, flow, data))
         self.transactions.receive(data, flow, now, framed=flow.connection != 0)
         if self.transactions.events:
             self._drain_events(now)
@@ -293,13 +299,16 @@ class Endpoint(PoolUser):
             now = self.now()
             for flow, data, transaction in layer.take_outgoing():
                 fault = self._send(data, flow)
-                if self.tap is not None and not fault:
-                    self.tap(True, flow, data, now)
+                if self.show is not None and not fault:
+                    self._turn.append((now, True, flow, data))
                 if fault and transaction is not None:
                     layer.transport_failed(transaction, fault, now)
             if layer.events:
                 self._drain_events(now)
                 self._user.before_send()
+        if self._turn and self.show is not None:
+            turn, self._turn = self._turn, []
+            self.show(turn)
         for callback in self._after_turn:
             callback()
         self._arm()

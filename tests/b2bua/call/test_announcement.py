@@ -51,7 +51,7 @@ class TestAnnouncement:
     @on_loop
     async def test_prompt_is_heard_once_and_then_the_refusal_comes(self, announcing: MakeAnchoring) -> None:
         media = announcing()
-        media.rig.driver.endpoint.tap = media.rig.driver.ladders.tap
+        media.rig.driver.endpoint.show = media.rig.driver.ladders.take
         media.rig.dial()
         (early,) = media.rig.wire.responses(183, SWITCH, CALLER)
         media.caller.end.learn(early.body)

@@ -26,7 +26,7 @@ def tapped(make_rig: MakeRig) -> MakeRig:
 
     def make(**settings: object) -> Rig:
         rig = make_rig(**settings)
-        rig.switch.tap = rig.driver.ladders.tap
+        rig.switch.show = rig.driver.ladders.take
         return rig
 
     return make

@@ -37,8 +37,12 @@ class Journal:
 
     def begin(self, call_id: str = CALL, sip_call_id: str = "a1", now: float = 10.0, **how: Any) -> None:
         """A call comes."""
-        self.ladders.tap(False, CALLER, message(**how) if how else message(call_id=f"Call-ID: {sip_call_id}"), now)
         self.ladders.begin(call_id, sip_call_id, 1_790_000_000.0, now + 0.001)
+        self.tap(False, CALLER, message(**how) if how else message(call_id=f"Call-ID: {sip_call_id}"), now)
+
+    def tap(self, is_sent: bool, flow: Flow, data: bytes, now: float) -> None:
+        """A turn with one message."""
+        self.ladders.take([(now, is_sent, flow, data)])
 
     def end(self, call_id: str = CALL, *, is_failed: bool = True, now: float = 20.0) -> None:
         """A call is over and all that waits is written."""
@@ -62,9 +66,9 @@ class TestMessages:
         ladders = journal.ladders
         journal.begin()
         ladders.join(CALL, "b1")
-        ladders.tap(True, CARRIER, message(call_id="Call-ID: b1"), 10.5)
-        ladders.tap(False, CARRIER, message("SIP/2.0 503 No", call_id="i:b1"), 11.25)
-        ladders.tap(True, CALLER, message("SIP/2.0 503 No"), 11.25)
+        journal.tap(True, CARRIER, message(call_id="Call-ID: b1"), 10.5)
+        journal.tap(False, CARRIER, message("SIP/2.0 503 No", call_id="i:b1"), 11.25)
+        journal.tap(True, CALLER, message("SIP/2.0 503 No"), 11.25)
         journal.end()
         (line,) = journal.lines
         assert (line["kind"], line["call_id"], line["received_at"]) == ("trace", CALL, 1_790_000_000.0)
@@ -81,10 +85,10 @@ class TestMessages:
     )
     def test_call_id_may_be_written_in_any_way(self, spelling: str) -> None:
         journal = Journal()
-        journal.ladders.tap(False, CALLER, message(call_id=spelling), 10.0)
         journal.ladders.begin(CALL, "a1", 0.0, 10.0)
-        journal.ladders.tap(False, CALLER, message("BYE x SIP/2.0", call_id=spelling), 11.0)
-        journal.ladders.tap(True, CALLER, message("SIP/2.0 200 OK"), 12.0)
+        journal.tap(False, CALLER, message(call_id=spelling), 10.0)
+        journal.tap(False, CALLER, message("BYE x SIP/2.0", call_id=spelling), 11.0)
+        journal.tap(True, CALLER, message("SIP/2.0 200 OK"), 12.0)
         assert [(each.leg, each.seconds) for each in journal.kept()] == [("a", 0.0), ("a", 1.0), ("a", 2.0)]
         journal.end()
         journal.assert_nothing_is_left()
@@ -93,7 +97,7 @@ class TestMessages:
         journal = Journal()
         journal.begin()
         journal.ladders.join(CALL, "b1")
-        journal.ladders.tap(False, CARRIER, message("SIP/2.0 180 R", call_id="Call-ID:  b1 "), 11.0)
+        journal.tap(False, CARRIER, message("SIP/2.0 180 R", call_id="Call-ID:  b1 "), 11.0)
         assert [(each.leg, each.title) for each in journal.kept()] == [("a", "INVITE"), ("b", "180 R")]
 
     def test_call_id_in_a_body_is_none(self) -> None:
@@ -105,15 +109,16 @@ class TestMessages:
     def test_stranger_is_not_kept(self) -> None:
         journal = Journal()
         journal.begin()
-        journal.ladders.tap(False, CALLER, message(call_id="Call-ID: other"), 11.0)
-        journal.ladders.tap(True, CALLER, message(call_id="Call-ID: other"), 11.0)
+        journal.tap(False, CALLER, message(call_id="Call-ID: other"), 11.0)
+        journal.tap(True, CALLER, message(call_id="Call-ID: other"), 11.0)
         assert len(journal.kept()) == 1
 
-    def test_last_message_of_another_begins_no_call(self) -> None:
+    def test_message_of_another_in_the_same_turn_is_not_kept(self) -> None:
         journal = Journal()
-        journal.ladders.tap(False, CALLER, message(call_id="Call-ID: other"), 9.0)
         journal.ladders.begin(CALL, "a1", 0.0, 10.0)
-        assert journal.kept() == []
+        others = [(9.0, False, CALLER, message(call_id=f"Call-ID: {each}")) for each in ("other", "a1", "a2")]
+        journal.ladders.take(others)
+        assert [each.title for each in journal.kept()] == ["INVITE"]
 
     def test_secrets_and_bodies_are_left_out(self) -> None:
         journal = Journal()
@@ -139,10 +144,10 @@ class TestMessages:
         journal = Journal()
         journal.begin()
         journal.ladders.join(CALL, "b1")
-        journal.ladders.tap(True, CALLER, message(call_id="Call-ID: b1"), 11.0)
-        journal.ladders.tap(False, CALLER, message(call_id="Call-ID: b1"), 11.1)
+        journal.tap(True, CALLER, message(call_id="Call-ID: b1"), 11.0)
+        journal.tap(False, CALLER, message(call_id="Call-ID: b1"), 11.1)
         journal.ladders.begin(LUCKY, "b1", 0.0, 11.1)
-        journal.ladders.tap(True, CALLER, message("SIP/2.0 180 R", call_id="Call-ID: b1"), 11.2)
+        journal.tap(True, CALLER, message("SIP/2.0 180 R", call_id="Call-ID: b1"), 11.2)
         assert [each.leg for each in journal.kept(CALL)] == ["a", "b", "b", "b"]
         assert [(each.leg, each.title) for each in journal.kept(LUCKY)] == [("a", "180 R")]
         assert journal.ladders.find("b1") == journal.ladders.find(LUCKY)
@@ -156,7 +161,7 @@ class TestMessages:
         calls = [CALL, LUCKY, f"{CALL[:-1]}0"]
         for call_id in calls:
             journal.ladders.begin(call_id, "a1", 0.0, 10.0)
-        journal.ladders.tap(True, CALLER, message("SIP/2.0 200 OK"), 12.0)
+        journal.tap(True, CALLER, message("SIP/2.0 200 OK"), 12.0)
         assert [len(journal.kept(call_id)) for call_id in calls] == [0, 1, 1]
         for call_id in calls:
             journal.end(call_id)
@@ -168,11 +173,11 @@ class TestMessages:
         journal.begin()
         journal.ladders.end(CALL, True, 11.0)
         journal.begin(LUCKY, now=11.5)
-        journal.ladders.tap(True, CALLER, message("SIP/2.0 200 OK"), 12.0)
-        assert len(journal.kept(CALL)) == 2
-        assert [each.title for each in journal.kept(LUCKY)] == ["200 OK"]
+        journal.tap(True, CALLER, message("SIP/2.0 200 OK"), 12.0)
+        assert len(journal.kept(CALL)) == 1
+        assert [each.title for each in journal.kept(LUCKY)] == ["INVITE", "200 OK"]
         journal.ladders.write_due(math.inf)
-        assert len(journal.kept("a1")) == 1
+        assert len(journal.kept("a1")) == 2
         journal.end(LUCKY)
         journal.assert_nothing_is_left()
 
@@ -186,7 +191,7 @@ class TestBounds:
         journal = Journal(messages=6)
         journal.begin()
         for number in range(1, 10):
-            journal.ladders.tap(True, CALLER, message(f"SIP/2.0 {100 + number} X"), 10.0 + number)
+            journal.tap(True, CALLER, message(f"SIP/2.0 {100 + number} X"), 10.0 + number)
         titles = [(each.title, each.seconds) for each in journal.kept()]
         assert titles == [
             ("INVITE", 0.0),
@@ -202,7 +207,7 @@ class TestBounds:
         journal = Journal(bodies=True)
         journal.begin()
         for number in range(20):
-            journal.ladders.tap(True, CALLER, message(f"SIP/2.0 {200 + number} X", body=b"x" * 7000), 11.0)
+            journal.tap(True, CALLER, message(f"SIP/2.0 {200 + number} X", body=b"x" * 7000), 11.0)
         told = journal.kept()
         assert sum(len(each.text) for each in told) <= TEXT_LIMIT
         assert told[0].title == "INVITE"
@@ -214,7 +219,7 @@ class TestBounds:
         journal.begin(body=b"x" * 2800)
         for number in range(60):
             body = b"x" * (2800 if number < 19 else 150 if number < 55 else 7900)
-            journal.ladders.tap(True, CALLER, message(f"SIP/2.0 {200 + number} X", body=body), 11.0)
+            journal.tap(True, CALLER, message(f"SIP/2.0 {200 + number} X", body=body), 11.0)
         told = journal.kept()
         assert (told[0].title, told[-1].title) == ("INVITE", "259 X")
         assert told[-2].title.endswith("messages left out")
@@ -224,7 +229,7 @@ class TestBounds:
         journal = Journal(bodies=True)
         journal.begin()
         for _ in range(12):
-            journal.ladders.tap(True, CALLER, message("SIP/2.0 200 OK", body=b"\xff" * 7900), 11.0)
+            journal.tap(True, CALLER, message("SIP/2.0 200 OK", body=b"\xff" * 7900), 11.0)
         told = journal.kept()
         assert sum(len(each.text.encode()) for each in told) <= TEXT_LIMIT + 100
         assert told[0].title == "INVITE"
@@ -245,13 +250,13 @@ class TestBounds:
     def test_message_without_an_end_is_kept_as_far_as_it_goes(self) -> None:
         journal = Journal()
         journal.begin()
-        journal.ladders.tap(False, CALLER, message()[:-2] + b"X: " + b"x" * 9000, 11.0)
+        journal.tap(False, CALLER, message()[:-2] + b"X: " + b"x" * 9000, 11.0)
         assert journal.kept()[1].text.endswith("Content-Length: 0\n(the rest is left out)")
 
     def test_message_of_one_long_line_is_left_out(self) -> None:
         journal = Journal()
         journal.begin()
-        journal.ladders.tap(False, CALLER, b"BYE " + b"x" * 9000 + message()[4:], 11.0)
+        journal.tap(False, CALLER, b"BYE " + b"x" * 9000 + message()[4:], 11.0)
         assert journal.kept()[1].text == "\n(the rest is left out)"
 
     def test_nothing_is_kept_when_it_is_switched_off(self) -> None:
@@ -268,7 +273,7 @@ class TestBounds:
         journal = Journal(messages=1)
         journal.begin()
         for _ in range(3):
-            journal.ladders.tap(True, CALLER, message("SIP/2.0 200 OK"), 11.0)
+            journal.tap(True, CALLER, message("SIP/2.0 200 OK"), 11.0)
         assert [each.title for each in journal.kept()] == ["INVITE", "2 messages left out", "200 OK"]
 
 
@@ -278,7 +283,7 @@ class TestEnd:
         journal.begin()
         journal.ladders.end(CALL, True, 20.0)
         journal.ladders.end(CALL, True, 20.5)
-        journal.ladders.tap(False, CALLER, message("ACK x SIP/2.0"), 20.5)
+        journal.tap(False, CALLER, message("ACK x SIP/2.0"), 20.5)
         journal.ladders.write_due(20.0 + LINGER - 0.01)
         assert not journal.lines
         journal.ladders.write_due(20.0 + LINGER)
@@ -353,10 +358,10 @@ class TestExport:
         ladders = journal.ladders
         ladders.export_to(capture)
         assert ladders.is_on
-        ladders.tap(False, CALLER, message("OPTIONS x SIP/2.0", call_id="Call-ID: none"), 9.0)
+        journal.tap(False, CALLER, message("OPTIONS x SIP/2.0", call_id="Call-ID: none"), 9.0)
         journal.begin(body=b"a=ice-pwd:abc")
         ladders.join(CALL, "b1")
-        ladders.tap(True, CARRIER, message(call_id="Call-ID: b1", extra="Authorization: Basic abc\r\n"), 10.5)
+        journal.tap(True, CARRIER, message(call_id="Call-ID: b1", extra="Authorization: Basic abc\r\n"), 10.5)
         ladders.export(11.0, 1_790_000_011.0)
         ladders.export(12.0, 1_790_000_012.0)
         assert [(at, is_sent, flow, name) for at, is_sent, flow, _, name in capture.taken] == [

@@ -24,6 +24,8 @@ def actions_of(table: Table) -> set[Action]:
 TOLD = {Action.PASS_UP, Action.TIMED_OUT, Action.FAILED}
 """Actions of which the user hears."""
 SENDING = {Action.SEND, Action.RESEND, Action.SEND_TRYING, Action.SEND_ACK}
+FORGETTING = {Action.FORGET_REQUEST, Action.FORGET_ALL}
+EMPTYING = {Action.FORGET_ALL, Action.END}
 STATUSES = {
     Input.RECV_1XX: 180,
     Input.RECV_2XX: 200,
@@ -75,7 +77,8 @@ class TestWalk:
                 assert (len(events), pair) == (sum(action in TOLD for action in actions), pair)
                 assert (len(outgoing), pair) == (sum(action in SENDING for action in actions), pair)
                 assert (switch.layer.count, pair) == (int(Action.END not in actions), pair)
-                assert (transaction.request is None, pair) == (Action.FORGET_REQUEST in actions, pair)
+                assert (transaction.request is None, pair) == (not FORGETTING.isdisjoint(actions), pair)
+                assert (transaction.sent == b"", pair) == (not EMPTYING.isdisjoint(actions), pair)
 
 
 class TestTables:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from b2bua.sip.timers import SLOTS_PER_SECOND, Timer, TimerWheel, Timing
+from b2bua.sip.timers import SLOTS_PER_SECOND, Timer, TimerQueues, TimerWheel, Timing
 
 SLOT = 1 / SLOTS_PER_SECOND
 
@@ -134,3 +134,43 @@ class TestCancel:
             wheel.expire(now)
         assert wheel.count <= 12
         assert len(wheel._slots) == len(wheel._order) <= 700
+
+
+class TestQueues:
+    """Deadlines that nobody cancels, in a queue for each kind and length."""
+
+    def test_queues_have_nothing_to_do_when_empty(self) -> None:
+        queues: TimerQueues[str] = TimerQueues()
+        queues.queue(1, 32.0)
+        assert (queues.next_deadline(), queues.expire(1e9), queues.count) == (None, [], 0)
+
+    def test_deadline_comes_once_and_not_early(self) -> None:
+        queues: TimerQueues[str] = TimerQueues()
+        queues.add(queues.queue(7, 5.0), 1.0, "call")
+        assert queues.expire(5.999) == []
+        assert queues.expire(6.0) == [("call", 7)]
+        assert (queues.expire(1e9), queues.next_deadline()) == ([], None)
+
+    def test_length_of_another_kind_is_another_queue(self) -> None:
+        queues: TimerQueues[str] = TimerQueues()
+        assert queues.queue(1, 5.0) is queues.queue(1, 5.0)
+        queues.add(queues.queue(1, 5.0), 0.0, "a")
+        queues.add(queues.queue(2, 5.0), 0.0, "b")
+        queues.add(queues.queue(1, 0.5), 0.0, "c")
+        assert queues.count == 3
+        assert queues.expire(1.0) == [("c", 1)]
+        assert sorted(queues.expire(5.0)) == [("a", 1), ("b", 2)]
+
+    @settings(deadline=None)
+    @given(st.lists(st.tuples(st.floats(0, 1e3), st.sampled_from((0.0, 0.15, 0.5, 4.0, 32.0))), max_size=30))
+    def test_every_deadline_comes_when_the_queues_say(self, begun: list[tuple[float, float]]) -> None:
+        queues: TimerQueues[float] = TimerQueues()
+        for now, seconds in sorted(begun):
+            queues.add(queues.queue(0, seconds), now, now + seconds)
+        came: list[float] = []
+        while (deadline := queues.next_deadline()) is not None:
+            found = [owner for owner, _ in queues.expire(deadline)]
+            assert found
+            assert all(deadline - SLOT - 1e-5 <= owner <= deadline + 1e-5 for owner in found)
+            came += found
+        assert sorted(came) == sorted(now + seconds for now, seconds in begun)

@@ -18,10 +18,11 @@ PATIENCE = 5.0
 class Listener:
     """A listener that collects what comes, turn by turn."""
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, host: str = "127.0.0.1", port: int = 0, gather: float = 0.002) -> None:
         self.turns: list[list[tuple[bytes, Flow]]] = [[]]
         self._turn = asyncio.Event()
-        self.udp = UDPListener(ListenAddress("udp", host, port), 3, 65_536, self._received, self._end_of_turn)
+        address = ListenAddress("udp", host, port)
+        self.udp = UDPListener(address, 3, 65_536, gather, self._received, self._end_of_turn)
 
     def _received(self, data: bytes, flow: Flow) -> None:
         self.turns[-1].append((data, flow))
@@ -43,9 +44,9 @@ class Listener:
 
 
 @asynccontextmanager
-async def listening(host: str = "127.0.0.1") -> AsyncIterator[tuple[Listener, socket.socket]]:
+async def listening(host: str = "127.0.0.1", gather: float = 0.002) -> AsyncIterator[tuple[Listener, socket.socket]]:
     """A listener that reads, and a peer of the same family."""
-    listener = Listener(host)
+    listener = Listener(host, gather=gather)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as peer:
         peer.bind((host, 0))
@@ -73,13 +74,55 @@ async def test_datagram_arrives_with_its_flow_and_is_answered(host: str) -> None
 
 
 @on_loop
-async def test_batch_is_bounded_so_that_timers_get_their_turn() -> None:
-    async with listening() as (listener, peer):
+@pytest.mark.parametrize("gather", [0.0, 0.002])
+async def test_batch_is_bounded_so_that_timers_get_their_turn(gather: float) -> None:
+    async with listening(gather=gather) as (listener, peer):
         for number in range(BATCH + 10):
             peer.send(b"datagram %d" % number)
         received = await listener.wait_for(BATCH + 10)
         assert [data for data, _ in received] == [b"datagram %d" % number for number in range(BATCH + 10)]
         assert [len(turn) for turn in listener.turns[:2]] == [BATCH, 10]
+
+
+@on_loop
+async def test_first_datagram_does_not_wait_and_those_that_follow_are_handled_together() -> None:
+    async with listening(gather=3600.0) as (listener, peer):
+        peer.send(b"the first")
+        await listener.wait_for(1)
+        peer.send(b"the second")
+        peer.send(b"the third")
+        look = listener.udp._next_look
+        assert look is not None
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert len(listener.received) == 1
+        look.cancel()
+        listener.udp._look()
+        assert [len(turn) for turn in listener.turns] == [1, 2, 0]
+        another = listener.udp._next_look
+        assert another is not None
+        another.cancel()
+        listener.udp._look()  # nothing came meanwhile
+        assert listener.udp._next_look is None
+        peer.send(b"after a silence")
+        assert (await listener.wait_for(4))[3][0] == b"after a silence"
+
+
+@on_loop
+async def test_listener_that_is_closed_in_its_turn_looks_no_more() -> None:
+    listener, closed = Listener(), asyncio.Event()
+
+    def end_of_turn() -> None:
+        listener.udp.close()
+        closed.set()
+
+    listener.udp._end_of_turn = end_of_turn
+    listener.udp.start()
+    listener.udp.send(b"to itself", Flow("udp", "127.0.0.1", listener.udp.address.port))
+    async with asyncio.timeout(PATIENCE):
+        await closed.wait()
+    await asyncio.sleep(0)
+    assert (len(listener.received), listener.udp._next_look) == (1, None)
 
 
 @on_loop
