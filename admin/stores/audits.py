@@ -3,7 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any, Final
 
 import orjson
@@ -115,14 +115,14 @@ class AuditFilter:
     until: datetime | None = None
 
     @classmethod
-    def read(cls, query: Mapping[str, str]) -> "AuditFilter":
-        """Take the fields of an address."""
+    def read(cls, query: Mapping[str, str], zone: tzinfo) -> "AuditFilter":
+        """Take the fields of an address, whose times are on the clock of a zone."""
         return cls(
             login=query.get("login", "").strip()[:100],
             what=query.get("what", "").strip()[:40],
             account=query.get("account", "").strip().upper()[:40],
-            since=parse_input_time(query.get("since", "")),
-            until=parse_input_time(query.get("until", "")),
+            since=parse_input_time(query.get("since", ""), zone),
+            until=parse_input_time(query.get("until", ""), zone),
         )
 
     @property
