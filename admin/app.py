@@ -44,6 +44,11 @@ def _exact_time(context: jinja2.runtime.Context, value: datetime | None) -> Mark
     return formats.exact_time(value, context.get("zone", UTC))
 
 
+@jinja2.pass_context
+def _input_time(context: jinja2.runtime.Context, value: datetime | None) -> str:
+    return formats.input_time(value, context.get("zone", UTC))
+
+
 FILTERS: Final = {
     "compact": formats.compact,
     "money": formats.money,
@@ -57,7 +62,7 @@ FILTERS: Final = {
     "measured": formats.measured,
     "mos_state": formats.mos_state,
     "mos_word": formats.mos_word,
-    "input_time": formats.input_time,
+    "input_time": _input_time,
     "rate": formats.rate,
     "sip_result": signalling.sip_result,
     "q850_cause": signalling.q850_cause,

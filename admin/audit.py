@@ -8,6 +8,7 @@ from aiohttp import web
 
 from admin.keys import POOL, REQUEST_ID, USER
 from admin.stores import audits
+from b2bua.account.audit import Entry, add
 from rating.ledger import Connection
 
 log = structlog.get_logger("audit")
@@ -53,7 +54,7 @@ async def write(
 ) -> None:
     """Keep a change of the signed-in login: what it was done to, and the values before and after."""
     user = request[USER]
-    entry = audits.Entry(
+    entry = Entry(
         login=user.switched_by or user.login,
         role=user.role,
         acting_as=user.login if user.switched_by else "",
@@ -65,7 +66,7 @@ async def write(
         source=request.remote or "",
         request_id=str(request.get(REQUEST_ID, "")),
     )
-    await audits.add(connection, entry)
+    await add(connection, entry)
     record(request, action, subject=subject, changed=sorted(set(old or ()) | set(new or ())))
 
 

@@ -91,7 +91,9 @@ def _text(value: Value) -> str:
     return "" if value is None else f"{value:f}" if isinstance(value, Decimal) else str(defuse(value))
 
 
-async def send(request: web.Request, kind: str, sheet: Sheet, rows: Rows) -> web.StreamResponse:
+async def send(
+    request: web.Request, kind: str, sheet: Sheet, rows: Rows, *, has_times: bool = False
+) -> web.StreamResponse:
     """Answer with a file, and keep in the audit log who took it.
 
     What was ordered by POST and is large is written by a job, to whose page this leads.
@@ -101,11 +103,15 @@ async def send(request: web.Request, kind: str, sheet: Sheet, rows: Rows) -> web
         kind: One of TYPES.
         sheet: What it is about.
         rows: All of them.
+        has_times: Whether `since` and `until` of the address are on the clock of who reads, not days.
     """
+    user = request[USER]
     async with request.app[POOL].acquire(timeout=5) as connection, connection.transaction():
         narrowed = {name: value for name, value in request.query.items() if name != "format"}
+        if has_times and {"since", "until"} & narrowed.keys():
+            narrowed["time_zone"] = str(user.zone)
         subject = f"file {sheet.file_name}.{kind}"
-        account_id = request[USER].account_id
+        account_id = user.account_id
         await audit.write(connection, request, "file.export", subject, account_id=account_id, new=narrowed)
     if request.method == "POST":
         head = [row async for row in _up_to(rows, AT_ONCE + 1)]

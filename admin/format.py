@@ -126,17 +126,30 @@ def since(value: float, now: float) -> str:
     return duration(max(0.0, now - value))
 
 
-def input_time(value: datetime | None) -> str:
-    """A time as the field datetime-local takes it."""
-    return "" if value is None else f"{value.astimezone(UTC):%Y-%m-%dT%H:%M}"
+def input_time(value: datetime | None, zone: tzinfo = UTC) -> str:
+    """A time on the clock of a zone, to the minute, as addresses keep it and `parse_input_time` reads it.
+
+    The field datetime-local takes its first 16 characters. When clocks are set back an hour comes twice: a time of the
+    second one has its offset behind it.
+    """
+    if value is None:
+        return ""
+    local = value.astimezone(zone)
+    return (local if local.fold else local.replace(tzinfo=None)).isoformat(timespec="minutes")
 
 
-def parse_input_time(text: str) -> datetime | None:
-    """Read a field datetime-local, which is in UTC; None when it is empty or no time."""
+def parse_input_time(text: str, zone: tzinfo = UTC) -> datetime | None:
+    """Read a field datetime-local, which is on the clock of a zone, as UTC; None when it is empty or no time.
+
+    Of a time that comes twice the first is meant; one that is left out when clocks are set forward is an hour later.
+    """
     try:
-        return datetime.fromisoformat(text).replace(tzinfo=UTC) if text else None
-    except ValueError:
+        moment = datetime.fromisoformat(text)
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
+    # So that it has its time in every zone.
+    return moment if 1 < moment.year < 9999 else None
 
 
 def parse_day(text: str) -> datetime | None:

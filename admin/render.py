@@ -10,7 +10,7 @@ import structlog
 from aiohttp import web
 from aiohttp_session import get_session
 
-from admin import csrf, navigation, second_factor, time_zone
+from admin import csrf, navigation, second_factor
 from admin.keys import ASSETS, JOBS, REQUEST_ID, SETTINGS, USER
 from admin.permissions import Permission
 from admin.session import FLASHES
@@ -59,12 +59,13 @@ def part(request: web.Request, template: str, context: dict[str, Any]) -> str:
 def basics(request: web.Request) -> dict[str, Any]:
     """What every template may use."""
     user = request.get(USER)
+    zone = user.zone if user else UTC
     return {
         "user": user,
         "may": (lambda name: user.may(Permission(name))) if user else (lambda name: False),
         "now": datetime.now(UTC),
-        "zone": time_zone.zone_of(user.time_zone) if user else UTC,
-        "zone_name": user.time_zone if user else time_zone.USUAL,
+        "zone": zone,
+        "zone_name": str(zone),
         "asset": request.app[ASSETS].url,
     }
 

@@ -52,6 +52,7 @@ COMMANDS: Final = {
     "did": Entry("b2bua.cli.did", "Numbers that calls come in for, and where they go."),
     "emergency": Entry("b2bua.cli.emergency", "Numbers that anybody may always call."),
     "payment": Entry("b2bua.cli.payment", "Payments, credits and balances."),
+    "login": Entry("b2bua.cli.login", "Logins of the panel: list, reset password or second factor."),
     "ban": Entry("b2bua.cli.ban", "Sources that get no answer: list, ban, lift a ban."),
     "backup": Entry("b2bua.cli.backup", "Write the database, its journals and the key into one file."),
     "restore": Entry("b2bua.cli.backup", "Put a backup in the place of what there is.", "restore"),

@@ -45,7 +45,7 @@ class Preferences(f.Form):
 LOGIN: Final = Input("login", "Login", "1 to 30 letters or digits. It cannot be changed later.", most=30)
 ROLE: Final = Input("role", "Role", "What it may see and do.", kind="select", options=ROLES)
 TIME_ZONE: Final = Input(
-    "time_zone", "Time zone", "In which times are shown. Files, and days to choose, stay in UTC.", kind="select"
+    "time_zone", "Time zone", "In which times are shown and chosen. Files, and whole days, stay in UTC.", kind="select"
 )
 THEME: Final = Input("theme", "Theme", "On every device you sign in with.", kind="radio", options=THEMES)
 

@@ -1,9 +1,9 @@
-"""The audit log: entries are added and never changed, and listed with the newest first."""
+"""The audit log as it is read: entries are never changed, and listed with the newest first."""
 
 import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any, Final
 
 import orjson
@@ -13,50 +13,9 @@ from admin.paging import KeyParts, Page, PageRequest, make_page
 from admin.scope import Scope
 from admin.stores.reading import Pool, reading
 from admin.stores.subtree import sellers
-from rating.ledger import Connection
 
 KEY: Final[KeyParts] = (int,)
 """Parts of a cursor: id."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One change."""
-
-    login: str
-    role: str
-    acting_as: str
-    """The login it had switched to, or empty."""
-    action: str
-    account_id: int | None
-    """Whom it concerns."""
-    subject: str
-    """What was changed, for people: `account CUST0007`."""
-    old: Mapping[str, Any] | None
-    new: Mapping[str, Any] | None
-    source: str
-    """Address of the browser."""
-    request_id: str
-
-
-async def add(connection: Connection, entry: Entry) -> None:
-    """Add an entry."""
-    await connection.execute(
-        """
-        INSERT INTO audit_entry (login, role, acting_as, action, account_id, object, old, new, source, request_id)
-        VALUES ($1, $2, $3, $4, $5, $6, $7::text::jsonb, $8::text::jsonb, $9, $10)
-        """,
-        entry.login,
-        entry.role,
-        entry.acting_as,
-        entry.action,
-        entry.account_id,
-        entry.subject,
-        _json(entry.old),
-        _json(entry.new),
-        entry.source,
-        entry.request_id,
-    )
 
 
 async def add_refusal(pool: Pool, login: str, what: str, *, counts: bool, source: str, request_id: str) -> None:
@@ -75,10 +34,6 @@ async def add_refusal(pool: Pool, login: str, what: str, *, counts: bool, source
         request_id,
         counts,
     )
-
-
-def _json(values: Mapping[str, Any] | None) -> str | None:
-    return None if values is None else orjson.dumps(dict(values), default=str).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +70,14 @@ class AuditFilter:
     until: datetime | None = None
 
     @classmethod
-    def read(cls, query: Mapping[str, str]) -> "AuditFilter":
-        """Take the fields of an address."""
+    def read(cls, query: Mapping[str, str], zone: tzinfo) -> "AuditFilter":
+        """Take the fields of an address, whose times are on the clock of a zone."""
         return cls(
             login=query.get("login", "").strip()[:100],
             what=query.get("what", "").strip()[:40],
             account=query.get("account", "").strip().upper()[:40],
-            since=parse_input_time(query.get("since", "")),
-            until=parse_input_time(query.get("until", "")),
+            since=parse_input_time(query.get("since", ""), zone),
+            until=parse_input_time(query.get("until", ""), zone),
         )
 
     @property

@@ -16,14 +16,6 @@ async def switch_on(
     await set_recovery_codes(connection, user_id, code_hashes)
 
 
-async def switch_off(connection: Connection, user_id: int) -> None:
-    """Forget the secret and the recovery codes."""
-    await connection.execute(
-        "UPDATE panel_user SET totp_secret = NULL, totp_step = NULL, failures = 0 WHERE id = $1", user_id
-    )
-    await connection.execute("DELETE FROM panel_recovery_code WHERE user_id = $1", user_id)
-
-
 async def set_recovery_codes(connection: Connection, user_id: int, code_hashes: Iterable[bytes]) -> None:
     """Replace the recovery codes."""
     await connection.execute("DELETE FROM panel_recovery_code WHERE user_id = $1", user_id)

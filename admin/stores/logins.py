@@ -8,8 +8,8 @@ import asyncpg
 
 from admin.errors import NotFound
 from admin.paging import Page, PageRequest, make_page
-from admin.stores import factors
 from admin.stores.reading import Pool, reading
+from b2bua.account import panel_login
 from b2bua.account.errors import Refused
 from rating.ledger import Connection
 
@@ -191,34 +191,8 @@ async def set_status(connection: Connection, login: Login, status: str) -> None:
     """
     if status != "active":
         await _keep_an_administrator(connection, login, "", "lock it")
-        await end_sessions(connection, login)
-    await connection.execute(
-        "UPDATE panel_user SET status = $2, failures = 0, locked_until = NULL WHERE id = $1", login.user_id, status
-    )
-
-
-async def reset_password(connection: Connection, login: Login, password_hash: str) -> None:
-    """Give a login a password for one sign-in, and end its sessions."""
-    await connection.execute(
-        """
-        UPDATE panel_user SET password_hash = $2, must_change_password = true, failures = 0, locked_until = NULL
-        WHERE id = $1
-        """,
-        login.user_id,
-        password_hash,
-    )
-    await end_sessions(connection, login)
-
-
-async def end_sessions(connection: Connection, login: Login) -> None:
-    """End every session of a login."""
-    await connection.execute("DELETE FROM panel_session WHERE user_id = $1", login.user_id)
-
-
-async def reset_factor(connection: Connection, login: Login) -> None:
-    """Switch off the second factor of somebody who lost it, and end the sessions."""
-    await factors.switch_off(connection, login.user_id)
-    await end_sessions(connection, login)
+        await panel_login.end_sessions(connection, login.user_id)
+    await panel_login.set_status(connection, login.user_id, status)
 
 
 async def remove_login(connection: Connection, login: Login) -> None:

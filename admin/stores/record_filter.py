@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 from typing import Any, Final
 
 from admin import failure
@@ -18,6 +19,7 @@ DIRECTIONS: Final = {
 ENDED_BY: Final = {"caller": "Caller", "callee": "Called side", "system": "This switch"}
 LONGEST: Final = 1_000_000
 """Seconds; more than any call lasts."""
+TIME: Final = "datetime-local"
 
 
 def _like(text: str) -> str:
@@ -31,10 +33,6 @@ def _digits(text: str) -> str:
 
 def _words(text: str) -> str:
     return text.strip()[:100]
-
-
-def _time(text: str) -> str:
-    return input_time(parse_input_time(text))
 
 
 def _whole(highest: int) -> Callable[[str], str]:
@@ -55,12 +53,12 @@ class Field:
     """A field of the list."""
 
     title: str
-    read: Callable[[str], str]
+    read: Callable[[str], str] = str
     """What was typed as it is kept; empty for what cannot be meant."""
-    value: Callable[[str], Any]
+    value: Callable[[str], Any] = str
     """The parameter of the query."""
     kind: str = "text"
-    """`text`, `number`, `datetime-local` or `select`."""
+    """`text`, `number`, `select`, or `datetime-local`, which the filter reads in its zone."""
     options: Mapping[str, str] = field(default_factory=dict)
     """Of a select, the empty one left out."""
     hint: str = ""
@@ -71,8 +69,8 @@ class Field:
 FIELDS: Final = {
     "account": Field("Account", lambda text: text.strip().upper()[:40], str, hint="CUST0007"),
     "company": Field("Company", _words, lambda text: f"%{_like(text)}%"),
-    "since": Field("From (UTC)", _time, parse_input_time, "datetime-local"),
-    "until": Field("Until (UTC)", _time, parse_input_time, "datetime-local"),
+    "since": Field("From", kind=TIME),
+    "until": Field("Until", kind=TIME),
     "source": Field("Caller begins with", _digits, lambda text: f"{text}%", hint="4420"),
     "destination": Field("Called number begins with", _digits, lambda text: f"{text}%", hint="49"),
     "direction": Field("Direction", _one_of(*DIRECTIONS), str, "select", DIRECTIONS),
@@ -169,12 +167,20 @@ class RecordFilter:
 
     fields: Mapping[str, str] = field(default_factory=dict)
     """By name, as far as they are set."""
+    zone: tzinfo = UTC
+    """On whose clock its times are."""
 
     @classmethod
-    def read(cls, query: Mapping[str, str]) -> "RecordFilter":
-        """Take the fields of an address; what cannot be meant is left out."""
+    def read(cls, query: Mapping[str, str], zone: tzinfo) -> "RecordFilter":
+        """Take the fields of an address, whose times are on the clock of a zone; what cannot be meant is left out."""
         typed = {name: each.read(query.get(name, "")) for name, each in _ALL.items()}
-        return cls({name: text for name, text in typed.items() if text})
+        # As the clock has them: an hour that it leaves out is the next.
+        times = {
+            name: input_time(parse_input_time(typed[name], zone), zone)
+            for name, each in _ALL.items()
+            if each.kind == TIME
+        }
+        return cls({name: text for name, text in (typed | times).items() if text}, zone)
 
     @property
     def query(self) -> dict[str, str]:
@@ -195,10 +201,15 @@ class RecordFilter:
         """What a field is set to; empty for nothing."""
         return self.fields.get(name, "")
 
+    def title(self, name: str) -> str:
+        """What a field is called: From (Europe/Berlin)."""
+        each = _ALL[name]
+        return f"{each.title} ({self.zone})" if each.kind == TIME else each.title
+
     @property
     def chips(self) -> dict[str, str]:
         """What to call each field that is set."""
-        return {name: f"{_ALL[name].title}: {_shown(name, text)}" for name, text in self.fields.items()}
+        return {name: f"{self.title(name)}: {_shown(name, text)}" for name, text in self.fields.items()}
 
     async def parameters(self, connection: Any, scope: Scope) -> tuple[Any, ...]:  # noqa: ANN401 - asyncpg's connection
         """The parameters of MATCHES.
@@ -233,12 +244,14 @@ class RecordFilter:
         )
 
     def _value(self, name: str) -> Any:  # noqa: ANN401 - of the type that the query takes
-        text = self.get(name)
-        return _ALL[name].value(text) if text else None
+        text, each = self.get(name), _ALL[name]
+        if each.kind == TIME:
+            return parse_input_time(text, self.zone)
+        return each.value(text) if text else None
 
 
 def _shown(name: str, text: str) -> str:
     each = _ALL[name]
-    if each.kind == "datetime-local":
+    if each.kind == TIME:
         return text.replace("T", " ")
     return each.options.get(text, text)

@@ -1,7 +1,7 @@
 """Logins of the panel and their sessions."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any, Final
 
 import orjson
@@ -9,6 +9,7 @@ import orjson
 from admin.permissions import Permission, has_permission
 from admin.scope import Scope, scope_of
 from admin.stores.reading import Pool
+from admin.time_zone import zone_of
 from rating.ledger import Connection
 
 ACTING_AS: Final = "acting_as"
@@ -40,6 +41,11 @@ class User:
     def scope(self) -> Scope:
         """The accounts this login sees."""
         return scope_of(self.role, self.account_id)
+
+    @property
+    def zone(self) -> tzinfo:
+        """On whose clock times are shown to it and read from it."""
+        return zone_of(self.time_zone)
 
     def may(self, permission: Permission) -> bool:
         """Whether this login has the permission."""

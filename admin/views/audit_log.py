@@ -20,7 +20,8 @@ SHOWN: Final = 3
 
 async def show_list(request: web.Request) -> web.StreamResponse:
     """Show a page of the entries in scope, newest first."""
-    user, chosen = request[USER], AuditFilter.read(request.query)
+    user = request[USER]
+    chosen = AuditFilter.read(request.query, user.zone)
     page = await list_entries(request.app[POOL], user.scope, chosen, page_request(request.query, KEY))
     context = {
         "page": page,
@@ -39,7 +40,8 @@ async def write_file(request: web.Request) -> web.StreamResponse:
     kind = request.query.get("format", "csv")
     if kind not in export.TYPES:
         raise NotFound
-    user, chosen = request[USER], AuditFilter.read(request.query)
+    user = request[USER]
+    chosen = AuditFilter.read(request.query, user.zone)
     heads = ["Time (UTC)", "Login", "Role", "Working as", "Action", "Account", "Object", "Changes"]
     widths = [32, 22, 20, 22, 28, 20, 50, 90]
     if _sees_sources(user):
@@ -50,7 +52,8 @@ async def write_file(request: web.Request) -> web.StreamResponse:
         async for entry in all_entries(request.app[POOL], user.scope, chosen):
             yield _row(user, entry)
 
-    return await export.send(request, kind, export.Sheet("Audit log", "audit-log", heads, widths), rows())
+    sheet = export.Sheet("Audit log", "audit-log", heads, widths)
+    return await export.send(request, kind, sheet, rows(), has_times=True)
 
 
 def _changes(user: User, entry: Kept) -> list[Change]:

@@ -81,8 +81,8 @@ async def show(request: web.Request) -> web.StreamResponse:
     code = request.query.get("account", "").strip().upper()[:40]
     account = await find_account(pool, user.scope, code) if code else None
     period = read_period(request.query, datetime.now(UTC))
-    since, until = formats.input_time(period.since), formats.input_time(period.until)
-    chosen = RecordFilter.read({"account": code, "since": since, "until": until})
+    since, until = (formats.input_time(moment, user.zone) for moment in (period.since, period.until))
+    chosen = RecordFilter.read({"account": code, "since": since, "until": until}, user.zone)
     analysis = await analyse(
         pool,
         user.scope,

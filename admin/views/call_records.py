@@ -48,7 +48,7 @@ def _chosen(request: web.Request) -> RecordFilter:
     Raises:
         NotFound: it asks for something of the carriers' side, which this login does not see.
     """
-    chosen = RecordFilter.read(request.query)
+    chosen = RecordFilter.read(request.query, request[USER].zone)
     if chosen.names_carriers and not request[USER].may(Permission.CARRIERS_READ):
         raise NotFound
     return chosen
@@ -91,7 +91,7 @@ async def write_file(request: web.Request) -> web.StreamResponse:
             row = _row(record, sees_money=sees_money, sees_carriers=sees_carriers)
             yield [row[place] for place in shown]
 
-    return await export.send(request, kind, sheet, rows())
+    return await export.send(request, kind, sheet, rows(), has_times=True)
 
 
 def _row(record: Record, *, sees_money: bool, sees_carriers: bool) -> list[export.Value]:

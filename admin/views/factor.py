@@ -15,6 +15,7 @@ from admin.stores.users import User
 from admin.views.customer_frame import address
 from admin.views.profile import own_login
 from admin.views.session import WRONG_CODE, is_right_code
+from b2bua.account.panel_login import switch_off_factor
 from conf.secret import UnreadableSecret
 
 PENDING: Final = "second_factor"
@@ -78,7 +79,7 @@ async def switch_off(request: web.Request) -> web.StreamResponse:
     if errors := await _refusals(request, user):
         return await _page(request, user, errors)
     async with request.app[POOL].acquire(timeout=5) as connection, connection.transaction():
-        await factors.switch_off(connection, user.user_id)
+        await switch_off_factor(connection, user.user_id)
         await audit.write(connection, request, "factor.off", f"login {user.login}", account_id=user.account_id)
     await render.flash(request, "The second factor is off")
     return render.see_other(address(request, "profile.show"))

@@ -9,6 +9,7 @@ from admin.errors import NotFound
 from admin.keys import PASSWORDS, POOL, USER
 from admin.stores import logins
 from admin.stores.logins import Login
+from b2bua.account import panel_login
 from b2bua.account.errors import Refused
 from conf.first_start import make_password
 
@@ -51,7 +52,7 @@ async def reset_password(request: web.Request, login: Login) -> str:
     password = make_password()
     password_hash = await request.app[PASSWORDS].hash(password)
     async with request.app[POOL].acquire(timeout=5) as connection, connection.transaction():
-        await logins.reset_password(connection, login, password_hash)
+        await panel_login.reset_password(connection, login.user_id, password_hash)
         hidden = {"password": ""}
         await audit.write(
             connection,
@@ -68,7 +69,7 @@ async def reset_password(request: web.Request, login: Login) -> str:
 async def end_sessions(request: web.Request, login: Login) -> None:
     """End every session; who is signed in there has to do so again."""
     async with request.app[POOL].acquire(timeout=5) as connection, connection.transaction():
-        await logins.end_sessions(connection, login)
+        await panel_login.end_sessions(connection, login.user_id)
         old, new = {"sessions": login.sessions}, {"sessions": 0}
         await audit.write(
             connection, request, "login.end_sessions", login.title, account_id=login.account_id, old=old, new=new
@@ -84,7 +85,7 @@ async def reset_factor(request: web.Request, login: Login) -> None:
     """
     _refuse_own(request, login, "reset its second factor")
     async with request.app[POOL].acquire(timeout=5) as connection, connection.transaction():
-        await logins.reset_factor(connection, login)
+        await panel_login.reset_factor(connection, login.user_id)
         old, new = {"second_factor": login.has_second_factor}, {"second_factor": False}
         await audit.write(
             connection, request, "login.reset_factor", login.title, account_id=login.account_id, old=old, new=new

@@ -54,7 +54,7 @@ async def _look(app: web.Application, user: User) -> dict[str, Any]:
         "chart": _chart(traffic),
         "account": await read_own_account(app[POOL], account_id) if account_id is not None else None,
         "health": await health.look(app) if user.may(Permission.SYSTEM_READ) else None,
-        "last_15_minutes": formats.input_time(formats.ago(health.QUARTER)),
+        "last_15_minutes": formats.ago(health.QUARTER),
     }
 
 

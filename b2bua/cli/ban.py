@@ -1,7 +1,5 @@
 """`softswitch ban`: sources that get no answer, as the live store has them for every worker."""
 
-import getpass
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Final
@@ -12,7 +10,7 @@ from valkey.exceptions import ValkeyError
 
 from b2bua.ban import store
 from b2bua.ban.source import InvalidSource, parse_source
-from b2bua.cli.context import DEFAULT_LIMIT, CommandError, LimitOption, NotFound, run, settings_of, tell
+from b2bua.cli.context import DEFAULT_LIMIT, CommandError, LimitOption, NotFound, run, settings_of, tell, user_name
 from b2bua.cli.output import Format, FormatOption, print_rows
 from conf.database import without_password
 from conf.embedded import live_url
@@ -79,7 +77,7 @@ def add(
     """
     chosen, settings = _address(address), settings_of(context)
     lasts = settings.ban.time if seconds is None else seconds
-    run(_execute(settings, store.ban(chosen, lasts, f"command line: {_user()}", reason)))
+    run(_execute(settings, store.ban(chosen, lasts, f"command line: {user_name()}", reason)))
     typer.echo(f"{chosen} is banned for {lasts} s")
 
 
@@ -124,10 +122,3 @@ def _address(text: str) -> str:
         return parse_source(text)
     except InvalidSource as error:
         raise typer.BadParameter(str(error)) from None
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"

@@ -5,6 +5,8 @@ of the settings or of the command line.
 """
 
 import asyncio
+import getpass
+import os
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Annotated, Any, Final, NoReturn, TypeVar
@@ -93,6 +95,14 @@ def tell_more(cursor: str | None) -> None:
     """Say how to list on, when a list was cut at its limit."""
     if cursor is not None:
         tell(f"there is more: --after {cursor}")
+
+
+def user_name() -> str:
+    """Return who types, as the system knows them."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 def parse_limit(text: str) -> int | None:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import typer
@@ -52,6 +53,26 @@ class Device:
     def title(self) -> str:
         """How a message names it."""
         return f"{_KINDS[self.kind]} {self.identity}"
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A login of the panel that was named."""
+
+    id: int
+    name: str
+    account_id: int | None
+    account: str | None
+    """Code of the account it belongs to; None: the operator's."""
+    status: str
+    locked_until: datetime | None
+    """After too many failures; None: not locked so."""
+    has_second_factor: bool
+
+    @property
+    def title(self) -> str:
+        """How the audit log names it."""
+        return f"login {self.name}" + (f" of {self.account}" if self.account else "")
 
 
 async def find_account(connection: Connection, code: str) -> Account:
@@ -147,6 +168,24 @@ def _network(text: str) -> str | None:
         return parse_network(text)
     except typer.BadParameter:
         return None
+
+
+async def find_login(connection: Connection, name: str) -> Login:
+    """Find a login of the panel by its name, and keep others from changing it in this transaction."""
+    record = await connection.fetchrow(
+        """
+        SELECT panel_user.id, panel_user.login, account.id, account.code, panel_user.status,
+            CASE WHEN panel_user.locked_until > now() THEN panel_user.locked_until END,
+            panel_user.totp_secret IS NOT NULL
+        FROM panel_user LEFT JOIN account ON account.id = panel_user.account_id
+        WHERE panel_user.login = $1
+        FOR UPDATE OF panel_user
+        """,
+        name,
+    )
+    if record is None:
+        raise NotFound(f"no login {name}")
+    return Login(*record)
 
 
 async def find_named(connection: Connection, *, account: str | None, carrier: str | None) -> dict[str, int | None]:

@@ -476,6 +476,36 @@ async def payments(
     return page(records, limit, lambda row: str(row["id"]))
 
 
+async def logins(
+    connection: Connection,
+    *,
+    role: str | None = None,
+    account: str | None = None,
+    after: str | None = None,
+    limit: int = 100,
+) -> Page:
+    """List the logins of the panel by name; `locked`: after too many failures, for some time."""
+    records = await connection.fetch(
+        """
+        SELECT panel_user.login, panel_user.role, account.code AS account,
+            CASE WHEN panel_user.status = 'active' AND panel_user.locked_until > now() THEN 'locked'
+                 ELSE panel_user.status END AS status,
+            panel_user.totp_secret IS NOT NULL AS second_factor, panel_user.signed_in_at
+        FROM panel_user LEFT JOIN account ON account.id = panel_user.account_id
+        WHERE ($1::text IS NULL OR panel_user.role = $1)
+            AND ($2::text IS NULL OR account.code = $2)
+            AND ($3::text IS NULL OR panel_user.login > $3)
+        ORDER BY panel_user.login
+        LIMIT $4
+        """,
+        role,
+        account,
+        after,
+        limit + 1,
+    )
+    return page(records, limit, lambda row: str(row["login"]))
+
+
 async def server_version(connection: Connection) -> str:
     """Return the version of PostgreSQL, such as `18.1`."""
     version: str = await connection.fetchval("SELECT split_part(current_setting('server_version'), ' ', 1)")

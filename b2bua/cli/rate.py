@@ -1,7 +1,5 @@
 """`softswitch rate`: rates of ratecards, in and out of files."""
 
-import getpass
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from b2bua.account import pricing
 from b2bua.account.tariff import Rate
 from b2bua.cli import queries
-from b2bua.cli.context import DEFAULT_LIMIT, LimitOption, database, run, settings_of, tell, tell_more
+from b2bua.cli.context import DEFAULT_LIMIT, LimitOption, database, run, settings_of, tell, tell_more, user_name
 from b2bua.cli.output import Format, FormatOption, exact, iso, print_json, print_rows
 from b2bua.cli.pricing import FieldOption, filled, find_row, read_fields, texts
 from conf.settings import Settings
@@ -111,15 +109,8 @@ async def _import(
     async with database(settings) as connection:
         now = datetime.now(UTC)
         return await import_deck(
-            connection, file, ratecard, options, by_whom=f"command line: {_user()}", now=now, progress=progress
+            connection, file, ratecard, options, by_whom=f"command line: {user_name()}", now=now, progress=progress
         )
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
 
 
 def _parse_map(text: str) -> tuple[str, str]:

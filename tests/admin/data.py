@@ -48,8 +48,8 @@ class Data:
     async def user(self, login: str, role: str = "administrator", account_id: int | None = None, **columns: Any) -> int:
         user_id: int = await self.connection.fetchval(
             """
-            INSERT INTO panel_user (login, password_hash, role, account_id, must_change_password, status)
-            VALUES ($1, $2, $3, $4, $5, $6) RETURNING id
+            INSERT INTO panel_user (login, password_hash, role, account_id, must_change_password, status, time_zone)
+            VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id
             """,
             login,
             HASH,
@@ -57,6 +57,7 @@ class Data:
             account_id,
             columns.get("must_change_password", False),
             columns.get("status", "active"),
+            columns.get("time_zone", "UTC"),
         )
         return user_id
 

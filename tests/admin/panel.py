@@ -83,10 +83,10 @@ class Panel:
         return await self.post("/sign-in", {"login": login, "password": password, **fields})
 
     async def signed_in(
-        self, role: str = "administrator", account_id: int | None = None, login: str = "somebody"
+        self, role: str = "administrator", account_id: int | None = None, login: str = "somebody", zone: str = "UTC"
     ) -> None:
         """Make a login of this role and sign in with it."""
-        await self.data.user(login, role, account_id)
+        await self.data.user(login, role, account_id, time_zone=zone)
         assert (await self.sign_in(login)).status == 303
 
     def forget(self) -> None:

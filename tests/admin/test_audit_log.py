@@ -143,6 +143,24 @@ class TestList:
 
         play(scenario)
 
+    def test_times_are_those_of_the_reader_s_zone(self, play: Play) -> None:
+        async def scenario(panel: Panel) -> None:
+            for number, at in enumerate(("2026-07-01 21:59+00", "2026-07-01 22:00+00", "2026-07-02 21:59+00")):
+                await entry(panel, f"object {number}", at=at)
+            await panel.signed_in(zone="Europe/Berlin")
+            query = "since=2026-07-02T00:00&until=2026-07-03T00:00"
+            text = (await panel.get(f"/audit-log?{query}")).text
+            assert re.findall(r"object (\d)", text) == ["2", "1"]
+            assert "From (Europe/Berlin)</label>" in text
+            assert 'value="2026-07-03T00:00"' in text
+            assert "Until (Europe/Berlin) 2026-07-03 00:00" in text
+            rows = list(csv.reader(io.StringIO((await panel.get(f"/audit-log/export?format=csv&{query}")).text)))
+            assert [row[6] for row in rows[1:]] == ["object 2", "object 1"]
+            exported = words((await panel.get("/audit-log?what=file.export")).text)
+            assert "Time zone Europe/Berlin" in exported
+
+        play(scenario)
+
     def test_pages_follow_each_other_both_ways(self, play: Play) -> None:
         async def scenario(panel: Panel) -> None:
             await panel.data.connection.execute(

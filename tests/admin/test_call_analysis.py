@@ -90,17 +90,24 @@ def test_accounts_role_sees_every_figure_of_an_account_and_its_money(play: Play)
     play(scenario)
 
 
-def test_every_figure_leads_to_its_records(play: Play) -> None:
+@pytest.mark.parametrize(
+    ("zone", "period"),
+    [
+        ("UTC", "since=2026-03-02T00:00&until=2026-03-03T00:00"),
+        ("Asia/Kolkata", "since=2026-03-02T05:30&until=2026-03-03T05:30"),
+        ("America/New_York", "since=2026-03-01T19:00&until=2026-03-02T19:00"),
+    ],
+)
+def test_every_figure_leads_to_its_records_whatever_the_reader_s_zone(play: Play, zone: str, period: str) -> None:
     async def scenario(panel: Panel) -> None:
         await calls(panel)
-        await panel.signed_in("administrator")
+        await panel.signed_in("administrator", zone=zone)
         found = links((await panel.get(f"/call-analysis?account=CUST0001&{DAY}")).text)
         rows = {}
         for address in found:
             answer = await panel.get(address)
-            rows[
-                address.partition("?")[2].replace("account=CUST0001&since=2026-03-02T00:00&until=2026-03-03T00:00", "")
-            ] = shown(answer.text)
+            assert f"account=CUST0001&{period}" in address
+            rows[address.partition("?")[2].replace(f"account=CUST0001&{period}", "")] = shown(answer.text)
         assert {part: count for part, count in rows.items() if "device" not in part} == {
             "&attempts=last": 5,
             "&attempts=last&result=answered": 2,

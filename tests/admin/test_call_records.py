@@ -7,10 +7,13 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import openpyxl
+import orjson
 import pytest
 
+from admin import export
 from tests.admin.conftest import Play
 from tests.admin.panel import Panel
+from tests.admin.test_imports import ended
 
 UNKNOWN = "01920000-0000-7000-8000-000000000000"
 """Id of no call."""
@@ -147,6 +150,87 @@ def test_administrator_narrows_the_list_by_each_filter(play: Play, query: str, c
         assert shown(answer.text) == count
 
     play(scenario)
+
+
+class TestTimesOfTheReader:
+    """From and until are on the clock of who reads."""
+
+    MIDNIGHT = datetime(2026, 7, 1, 22, tzinfo=UTC)
+    """In Berlin the 2nd of July begins."""
+    DAY = "since=2026-07-02T00:00&until=2026-07-03T00:00"
+
+    async def calls(self, panel: Panel) -> None:
+        """A minute before that day, at its begin, and in its last minute."""
+        account = await panel.data.account("CUST0001")
+        for number, minutes in enumerate((-1, 0, 24 * 60 - 1)):
+            at = self.MIDNIGHT + timedelta(minutes=minutes)
+            await panel.data.record(account, received_at=at, source=f"44200000000{number}")
+        await panel.signed_in(zone="Europe/Berlin")
+
+    def test_times_are_read_named_and_kept_in_the_zone(self, play: Play) -> None:
+        async def scenario(panel: Panel) -> None:
+            await self.calls(panel)
+            text = (await panel.get(f"/call-records?{self.DAY}")).text
+            assert shown(text) == 2
+            assert "2 Jul" in text
+            assert "4 Jul" not in text
+            assert ">From (Europe/Berlin)</label>" in text
+            assert ">Until (Europe/Berlin)</label>" in text
+            assert 'value="2026-07-02T00:00"' in text
+            assert "From (Europe/Berlin): 2026-07-02 00:00" in text
+            assert "until=2026-07-03T00:00&amp;format=csv" in text
+            assert "(UTC)" not in text[text.index("<main") :]
+            panel.forget()
+            await panel.signed_in(login="other")
+            text = (await panel.get(f"/call-records?{self.DAY}")).text
+            assert shown(text) == 1
+            assert ">From (UTC)</label>" in text
+
+        play(scenario)
+
+    def test_file_holds_what_is_listed_and_the_log_says_in_which_zone(self, play: Play) -> None:
+        async def scenario(panel: Panel) -> None:
+            await self.calls(panel)
+            _, *rows = await TestExport.lines(panel, self.DAY)
+            assert [row[0] for row in rows] == ["2026-07-02 21:59:00", "2026-07-01 22:00:00"]
+            new = await panel.data.connection.fetchval("SELECT new FROM audit_entry WHERE action = 'file.export'")
+            assert orjson.loads(new) == {
+                "since": "2026-07-02T00:00",
+                "until": "2026-07-03T00:00",
+                "time_zone": "Europe/Berlin",
+            }
+
+        play(scenario)
+
+    def test_file_of_a_job_holds_what_is_listed(self, play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def scenario(panel: Panel) -> None:
+            await self.calls(panel)
+            monkeypatch.setattr(export, "AT_ONCE", 1)
+            address = f"/call-records/export?format=csv&{self.DAY}"
+            job = await panel.post(address, {}, form="/call-records")
+            # Another zone, chosen while the job runs, is none of its business.
+            await panel.data.connection.execute("UPDATE panel_user SET time_zone = 'Asia/Tokyo'")
+            assert "2 rows" in await ended(panel, job)
+            response = await panel.client.get(f"{job.location}/file")
+            assert len((await response.read()).splitlines()) == 3
+
+        play(scenario)
+
+    def test_hour_that_comes_twice_or_never_is_shown_as_it_was_read(self, play: Play) -> None:
+        async def scenario(panel: Panel) -> None:
+            account = await panel.data.account("CUST0001")
+            for hour in (0, 1):
+                await panel.data.record(account, received_at=datetime(2026, 10, 25, hour, 30, tzinfo=UTC))
+            await panel.signed_in(zone="Europe/Berlin")
+            assert shown((await panel.get("/call-records?since=2026-10-25T02:30")).text) == 2
+            later = (await panel.get("/call-records?since=2026-10-25T02:30%2B01:00")).text
+            assert shown(later) == 1
+            assert "From (Europe/Berlin): 2026-10-25 02:30+01:00" in later
+            assert 'value="2026-10-25T02:30"' in later
+            never = (await panel.get("/call-records?since=2026-03-29T02:30")).text
+            assert "From (Europe/Berlin): 2026-03-29 03:30" in never
+
+        play(scenario)
 
 
 NARROWING = {

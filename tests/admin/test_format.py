@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -42,6 +43,47 @@ def test_time_has_the_year_when_it_is_not_this_one() -> None:
     assert 'datetime="2026-11-23T02:14:07.000+00:00"' in formats.time(
         datetime(2026, 11, 23, 4, 14, 7, tzinfo=east), now
     )
+
+
+class TestInputTime:
+    """Times of filters, on the clock of who reads."""
+
+    BERLIN = ZoneInfo("Europe/Berlin")
+
+    @pytest.mark.parametrize(
+        ("typed", "meant"),
+        [
+            ("2026-07-01T02:00", "2026-07-01T00:00"),
+            ("2026-12-01T01:00", "2026-12-01T00:00"),
+            ("2026-12-01", "2026-11-30T23:00"),
+            ("2026-03-29T02:30", "2026-03-29T01:30"),  # left out: the clock goes from 2 to 3
+            ("2026-10-25T02:30", "2026-10-25T00:30"),  # comes twice: the first
+            ("2026-10-25T02:30+01:00", "2026-10-25T01:30"),  # the second
+            ("2026-07-01T02:00Z", "2026-07-01T02:00"),
+        ],
+    )
+    def test_time_is_read_on_the_clock_of_the_zone(self, typed: str, meant: str) -> None:
+        found = formats.parse_input_time(typed, self.BERLIN)
+        assert found == datetime.fromisoformat(meant).replace(tzinfo=UTC)
+
+    @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"])
+    def test_every_moment_of_a_year_is_read_as_it_was_written(self, zone: str) -> None:
+        moment, there = datetime(2026, 1, 1, tzinfo=UTC), ZoneInfo(zone)
+        while moment.year == 2026:
+            assert formats.parse_input_time(formats.input_time(moment, there), there) == moment
+            moment += timedelta(minutes=15)
+
+    def test_time_has_its_offset_only_where_it_comes_the_second_time(self) -> None:
+        first = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
+        assert formats.input_time(first, self.BERLIN) == "2026-10-25T02:30"
+        assert formats.input_time(first + timedelta(hours=1), self.BERLIN) == "2026-10-25T02:30+01:00"
+        assert formats.input_time(first) == "2026-10-25T00:30"
+        assert formats.input_time(None) == ""
+
+    @pytest.mark.parametrize("typed", ["", "x", "2026-02-30T00:00", "0001-01-01T00:00", "9999-12-31T23:59", "T", "\0"])
+    def test_what_is_no_time_is_none(self, typed: str) -> None:
+        for zone in ("UTC", "Asia/Tokyo", "America/Los_Angeles"):
+            assert formats.parse_input_time(typed, ZoneInfo(zone)) is None
 
 
 def test_share_of_nothing_is_unknown() -> None:

@@ -175,6 +175,18 @@ def test_progress_is_rows_a_second_and_what_is_left(play: Play) -> None:
     play(scenario)
 
 
+def test_pages_of_jobs_name_the_zone_of_their_times(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(panel: Panel) -> None:
+        await panel.data.account("CUST0001")
+        await panel.signed_in(zone="Asia/Tokyo")
+        monkeypatch.setattr(export, "AT_ONCE", 0)
+        job = await panel.post("/customers/export-all?format=csv", {}, form="/customers")
+        assert "(Asia/Tokyo)" in await ended(panel, job)
+        assert "Times in Asia/Tokyo" in (await panel.get("/jobs")).text
+
+    play(scenario)
+
+
 def test_large_list_is_written_by_a_job_and_a_small_one_at_once(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario(panel: Panel) -> None:
         for number in range(5):

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from tests.admin.conftest import Play
 from tests.admin.panel import Panel
+from tests.admin.test_call_records import shown
 
 
 def words(text: str) -> str:
@@ -33,6 +34,24 @@ def test_administrator_sees_what_the_switch_does(play: Play) -> None:
         assert re.search(r"NO_FUNDS 1\b", text)
         assert "NO_RATE" not in text
         assert "gateway-one Carrier one · 3 attempts 100.0 %" in text
+
+    play(scenario)
+
+
+def test_figures_lead_to_the_records_of_the_last_15_minutes_in_the_reader_s_zone(play: Play) -> None:
+    async def scenario(panel: Panel) -> None:
+        account = await panel.data.account("CUST0001")
+        await panel.data.record(account)
+        await panel.data.record(account, received_at=datetime.now(UTC) - timedelta(minutes=20))
+        # One picture serves them all.
+        for zone in ("America/Bogota", "UTC", "Pacific/Kiritimati"):
+            panel.forget()
+            await panel.signed_in(login=zone[-6:], zone=zone)
+            found = re.findall(r'href="(/call-records\?since=[^"]+)"', (await panel.get("/")).text)
+            assert len(found) == 3
+            for address in found:
+                answer = await panel.get(address.replace("&amp;", "&"))
+                assert shown(answer.text) == (0 if "failed" in address else 1), address
 
     play(scenario)
 

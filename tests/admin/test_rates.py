@@ -55,6 +55,18 @@ def test_rate_is_added_changed_and_removed_and_counts_at_once(play: Play) -> Non
     play(scenario)
 
 
+def test_times_of_a_rate_are_in_the_zone_that_the_list_names(play: Play) -> None:
+    async def scenario(panel: Panel) -> None:
+        page = f"/ratecards/{await made(panel, 'ratecard', 'card')}"
+        await panel.signed_in(zone="Asia/Tokyo")
+        await panel.post(page, {**RATE, **MORE, "valid_from": "2099-01-31 08:00"}, form=page)
+        text = (await panel.get(f"{page}?when=later")).text
+        assert "31 Jan 2099 17:00:00" in text
+        assert "times in Asia/Tokyo" in text
+
+    play(scenario)
+
+
 def test_wrong_rate_is_refused_with_everything_typed_kept(play: Play) -> None:
     async def scenario(panel: Panel) -> None:
         page = f"/ratecards/{await made(panel, 'ratecard', 'card')}"
