@@ -9,7 +9,7 @@ import pytest
 
 from b2bua.agent.user_agent import Answerer, Caller
 from b2bua.sip.message import Request, parse_message
-from tests.support.calls import agents, carrier_on, dial, hang_up, received, until, within
+from tests.support.calls import agents, are_up, carrier_on, dial, hang_up, received, until, within
 from tests.support.certificates import Authority
 from tests.support.dns import DNSServer
 from tests.support.servers import Run
@@ -130,7 +130,7 @@ def test_dialog_goes_on_over_tls_when_the_certificate_names_the_gateway(
     async def call() -> None:
         async with named_gateway(named, "--transport", transport, "--port", port), agents(caller, carrier):
             dial(caller, named)
-            await within(carrier.is_answered)
+            await are_up(caller, carrier)
             reinvite(caller)
             await until(lambda: methods(carrier).count("ACK") == 2)
             caller.hang_up()

@@ -13,7 +13,7 @@ from tests.b2bua.call.anchoring import place
 from tests.media.rig import End
 from tests.media.secure import SecureEnd, keys_of
 from tests.media.test_dtmf import event
-from tests.support.calls import agents, dial, received, until, within
+from tests.support.calls import agents, are_up, dial, received, until, within
 from tests.support.servers import Run
 from tests.support.switch import Switch, wait_until
 
@@ -59,7 +59,7 @@ def test_sound_passes_and_goes_on_when_the_engine_is_killed(media_switch: Switch
         with End() as caller.end, End() as carrier.end:
             async with agents(caller, carrier):
                 dial(caller, switch)
-                await within(carrier.is_answered)
+                await are_up(caller, carrier)
                 carrier.end.learn(carrier.invites[0].body)
                 (answer,) = [message.body for message in received(caller) if message.body]
                 caller.end.learn(answer)
@@ -113,7 +113,7 @@ def test_gateway_is_spoken_to_in_srtp_and_told_digits_by_info(asking_switch: Swi
                 dial(caller, switch)
                 await until(lambda: carrier.invites)
                 secure.learn(carrier.invites[0].body)
-                await within(carrier.is_answered)
+                await are_up(caller, carrier)
                 (answer,) = [message.body for message in received(caller) if message.body]
                 assert b"crypto" not in answer
                 caller.end.learn(answer)

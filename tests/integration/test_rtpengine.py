@@ -19,7 +19,7 @@ from media.errors import EngineRefused
 from media.ng import Options, Source
 from media.rtcp import Block, Report, pack
 from tests.media.rig import End, rig
-from tests.support.calls import agents, dial, received, within
+from tests.support.calls import agents, are_up, dial, received, within
 from tests.support.media import until
 from tests.support.servers import Run
 from tests.support.switch import Switch, free_port, running_switch
@@ -234,7 +234,7 @@ async def call_through(switch: Switch) -> None:
     with End() as caller.end, End() as carrier.end:
         async with agents(caller, carrier):
             dial(caller, switch)
-            await within(carrier.is_answered)
+            await are_up(caller, carrier)
             carrier.end.learn(carrier.invites[0].body)
             (answer,) = [message.body for message in received(caller) if message.body]
             caller.end.learn(answer)

@@ -11,7 +11,19 @@ from b2bua.agent.user_agent import Caller
 from b2bua.sip.digest import Challenge
 from b2bua.sip.message import Request
 from b2bua.transport.endpoint import new_token
-from tests.support.calls import SOURCE, agents, answers, carrier_on, dial, exchange, hang_up, received, until, within
+from tests.support.calls import (
+    SOURCE,
+    agents,
+    answers,
+    are_up,
+    carrier_on,
+    dial,
+    exchange,
+    hang_up,
+    received,
+    until,
+    within,
+)
 from tests.support.servers import Run
 from tests.support.switch import NUMBER, Switch, switch_directory, wait_until
 
@@ -365,7 +377,7 @@ class TestStopping:
             async def call() -> float:
                 async with agents(caller, carrier):
                     dial(caller, switch)
-                    await within(carrier.is_answered)
+                    await are_up(caller, carrier)
                     began = time.monotonic()
                     status = await asyncio.to_thread(switch.stop, signal.SIGINT)
                     assert status == 0

@@ -11,7 +11,7 @@ import pytest
 
 from b2bua.agent.user_agent import Answerer, Caller, UserAgent
 from b2bua.sip.flow import Trust
-from tests.support.calls import SOURCE, agents, dial, until, within
+from tests.support.calls import SOURCE, agents, are_up, dial, until, within
 from tests.support.certificates import Authority
 from tests.support.servers import Run
 from tests.support.switch import NUMBER, Switch, free_port, running_switch
@@ -89,7 +89,7 @@ class TestReload:
             async with agents(caller, gateway):
                 before, loads = await secure.shown(), secure.loads
                 caller.call(NUMBER, SOURCE, HOST, secure.port, "tls", trust=Trust("name", HOST))
-                await within(gateway.is_answered)
+                await are_up(caller, gateway)
                 secure.renew()
                 async with asyncio.timeout(RELOADED_WITHIN):
                     while secure.loads == loads:  # noqa: ASYNC110 - a log has no event

@@ -7,7 +7,7 @@ import pytest
 from b2bua.agent.user_agent import Answerer, Caller
 from b2bua.sip.flow import Trust
 from b2bua.tasks import stop_all
-from tests.support.calls import SOURCE, agents, within
+from tests.support.calls import SOURCE, agents, are_up, within
 from tests.support.interop import DOMAIN, SECOND_HOST, Listeners, Play, Trunks, outcome
 from tests.support.servers import Run
 from tests.support.switch import Switch
@@ -140,8 +140,7 @@ class TestSecureAndWebSocket:
         async def call() -> None:
             async with agents(caller, carrier):
                 self.dial(caller, listeners, trunk.number)
-                await within(caller.is_answered)
-                await within(carrier.is_answered)
+                await are_up(caller, carrier)
                 first, other = (caller, carrier) if hangs_up == "caller" else (carrier, caller)
                 first.hang_up()
                 await within(other.is_ended)

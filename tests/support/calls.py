@@ -30,10 +30,15 @@ async def within(event: asyncio.Event) -> None:
         await event.wait()
 
 
+async def are_up(caller: UserAgent, callee: UserAgent) -> None:
+    """Wait until both sides know that their call is up: of the two legs, either may be the later one."""
+    await within(caller.is_answered)
+    await within(callee.is_answered)
+
+
 async def hang_up(first: UserAgent, other: UserAgent) -> None:
     """End a call from one side when both know that it is up, and see the other side hear it."""
-    await within(first.is_answered)
-    await within(other.is_answered)
+    await are_up(first, other)
     first.hang_up()
     await within(other.is_ended)
 
