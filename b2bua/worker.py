@@ -52,6 +52,7 @@ from b2bua.sip.flow import Flow
 from b2bua.tasks import spawn, stop_all
 from b2bua.transport.address import local_address
 from b2bua.transport.endpoint import Endpoint
+from b2bua.turns import Turns
 from cdr.errors import JournalLocked
 from cdr.journal import JournalWriter
 from cdr.space import SpaceWatch
@@ -201,7 +202,9 @@ class Worker:
         self._admission = Admission(self._instance, admit_when_away=settings.live.when_away == "allow")
         self._open_bans()
         url = live_url(settings)
-        self._live = LiveConnection(url, settings.live.timeout, self._attach_live, self._live_answered)
+        self._turns = Turns(settings.sip.gather)
+        self._parts.callback(self._turns.close)
+        self._live = LiveConnection(url, settings.live.timeout, self._attach_live, self._turns)
         try:
             await self._live.open()
         except (OSError, TimeoutError, StoreAway) as error:
@@ -246,7 +249,7 @@ class Worker:
             Authenticator(nonces, self._bans.failed, self._bans.is_refused),
             ForwardSigner(derive_key(secret, "forward")),
         )
-        self._endpoint = Endpoint(settings.sip, self._driver, settings.tls)
+        self._endpoint = Endpoint(settings.sip, self._driver, settings.tls, self._turns)
         self._driver.endpoint = self._endpoint
         self._locator = self._driver.locator = GatewayLocator(
             self._endpoint, make_resolver(self._endpoint, settings.dns)
@@ -290,11 +293,6 @@ class Worker:
         """Our own end of a flow."""
         address = self._endpoint.addresses[flow.listener]
         return local_address(flow.host) if address.is_wildcard else address.host, address.port
-
-    def _live_answered(self) -> None:
-        # Before the endpoint exists there is nobody to tell.
-        if hasattr(self, "_endpoint"):
-            self._endpoint.end_of_turn()
 
     def _configuration_changed(self, snapshot: Snapshot) -> None:
         log.info("configuration loaded", revision=snapshot.revision, accounts=len(snapshot.accounts))

@@ -25,8 +25,10 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 import orjson
@@ -321,47 +323,43 @@ class _Syncer:
 
     def __init__(self, interval: float) -> None:
         self._interval = interval
-        self._condition = threading.Condition()
         self._dirty: int | None = None
-        self._closing: list[int] = []
-        self._stopping = threading.Event()
+        self._asked: SimpleQueue[tuple[int, bool]] = SimpleQueue()
+        """Files to sync, each with whether to close it then; below 0: the thread is to end."""
         self._thread = threading.Thread(target=self._run, name="journal-sync", daemon=True)
         self._thread.start()
 
     def request(self, file: int) -> None:
         """Sync this file within the interval."""
         if self._dirty != file:
-            with self._condition:
-                # Another one that was dirty is being closed, and synced then.
-                self._dirty = file
-                self._condition.notify()
+            # Another one that was dirty is being closed, and synced then.
+            self._dirty = file
+            self._asked.put((file, False))
 
     def close(self, file: int) -> None:
         """Sync a file for the last time and close it."""
-        with self._condition:
-            self._closing.append(file)
-            self._condition.notify()
+        self._asked.put((file, True))
 
     def stop(self) -> None:
         """End the thread after what it has to do."""
-        self._stopping.set()
-        with self._condition:
-            self._condition.notify()
+        self._asked.put((-1, False))
         self._thread.join(5.0)
 
     def _run(self) -> None:
+        # As little Python as can be: each step takes the interpreter from the loop, and finds its memory cold.
+        came: tuple[int, bool] | None = None
         while True:
-            with self._condition:
-                while self._dirty is None and not self._closing and not self._stopping.is_set():
-                    self._condition.wait()
-                if self._stopping.is_set() and self._dirty is None and not self._closing:
-                    return
-            self._stopping.wait(self._interval)
-            with self._condition:
-                file, self._dirty = self._dirty, None
-                closing, self._closing = self._closing, []
-            if file is not None and file not in closing:
+            file, is_closing = came or self._asked.get()
+            came = None
+            if file < 0:
+                return
+            if not is_closing:
+                with suppress(Empty):
+                    came = self._asked.get(timeout=self._interval)
+            self._dirty = None  # what is written from here on asks again
+            try:
                 os.fdatasync(file)
-            for old in closing:
-                os.fdatasync(old)
-                os.close(old)
+                if is_closing:
+                    os.close(file)
+            except OSError as error:
+                log.critical("journal cannot be synced", error=str(error))

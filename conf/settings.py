@@ -74,7 +74,7 @@ class SIPSettings:
     user_agent: str = setting("softswitch", "Server and User-Agent header; empty: none")
     receive_buffer: int = setting(8 * 1024 * 1024, "Socket receive buffer asked for", unit="bytes")
     gather: float = setting(
-        0.002, "Datagrams that come one after the other are handled together so often; 0: each by itself", unit="s"
+        0.003, "What comes in quick succession is handled together so often; 0: each thing by itself", unit="s"
     )
     trying_after: float = setting(0.15, "100 Trying is sent when an INVITE has had no answer for so long", unit="s")
     session_timer: int = setting(

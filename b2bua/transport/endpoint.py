@@ -1,8 +1,9 @@
 """The endpoint: drives the SIP core with sockets and one timer.
 
-A turn is: inputs (a batch of datagrams, one read of a stream, timers, answers of the live store), then for each the
-core's events handed to the user, then `end_of_turn`: the journal is written, messages are sent, the timer is armed. So
-nothing that a message promises is sent before it is on disk, and every turn costs one write of each kind.
+A turn is: inputs (what `turns` finds: datagrams, answers of the live store, timers; or one read of a stream), then for
+each the core's events handed to the user, then `end_of_turn`: the journal is written, messages are sent, the next
+deadline is set. So nothing that a message promises is sent before it is on disk, and every turn costs one write of each
+kind.
 """
 
 import asyncio
@@ -27,6 +28,7 @@ from b2bua.transport.address import ListenAddress, is_link_local, local_address,
 from b2bua.transport.pool import ConnectionPool, PoolUser
 from b2bua.transport.tls import Certificates
 from b2bua.transport.udp import UDPListener
+from b2bua.turns import Turns
 from conf.errors import ConfigurationError
 from conf.settings import SIPSettings, TLSSettings
 
@@ -71,9 +73,12 @@ class Endpoint(PoolUser):
         settings: Section [sip].
         user: Gets the events.
         tls: Section [tls].
+        turns: That others have sources in too; None: its own.
     """
 
-    def __init__(self, settings: SIPSettings, user: EndpointUser, tls: TLSSettings | None = None) -> None:
+    def __init__(
+        self, settings: SIPSettings, user: EndpointUser, tls: TLSSettings | None = None, turns: Turns | None = None
+    ) -> None:
         self._settings = settings
         self._user = user
         self._loop = asyncio.get_running_loop()
@@ -87,8 +92,7 @@ class Endpoint(PoolUser):
         self.certificates = Certificates(tls or TLSSettings(), time.time)
         self._pool = ConnectionPool(settings, self.certificates, self)
         self._watch: asyncio.Task[None] | None = None
-        self._alarm: asyncio.TimerHandle | None = None
-        self._alarm_at = float("inf")
+        self._turns, self._has_own_turns = turns, turns is None
         self._sent_by: dict[tuple[int, str], str] = {}
         self._shown: set[tuple[str, int]] = set()
         """Every host and port of ours that a peer was shown."""
@@ -113,13 +117,13 @@ class Endpoint(PoolUser):
         """
         if any(address.transport in SECURE for address in self.addresses):
             self.certificates.open()
+        if self._turns is None:
+            self._turns = Turns(self._settings.gather)
+        self._turns.user = self
         for index, address in enumerate(self.addresses):
             try:
                 if address.transport == "udp":
-                    settings = self._settings
-                    listener = UDPListener(
-                        address, index, settings.receive_buffer, settings.gather, self.receive, self.end_of_turn
-                    )
+                    listener = UDPListener(address, index, self._settings.receive_buffer, self.receive)
                     self._udp[index] = listener
                     self.addresses[index] = listener.address
                 else:
@@ -130,21 +134,26 @@ class Endpoint(PoolUser):
 
     def start(self) -> None:
         """Begin to read."""
+        assert self._turns is not None, "open comes first"
         for listener in self._udp.values():
-            listener.start()
+            self._turns.add(listener)
         if self._watch is None and self.certificates.has_files:
             self._watch = spawn(self.certificates.watch(), "certificates")
 
     def close(self) -> None:
         """Close every socket."""
         for listener in self._udp.values():
+            if self._turns is not None:
+                self._turns.remove(listener)
             listener.close()
         self._udp.clear()
+        if self._turns is not None:
+            self._turns.user = None
+            if self._has_own_turns:
+                self._turns.close()
         self._pool.close()
         if self._watch is not None:
             self._watch.cancel()
-        if self._alarm is not None:
-            self._alarm.cancel()
 
     def add_after_turn(self, callback: Callable[[], None]) -> None:
         """Call something at the end of each turn (the live store's write)."""
@@ -372,17 +381,13 @@ class Endpoint(PoolUser):
     # Time
 
     def _arm(self) -> None:
-        deadlines = [self.transactions.next_deadline(), self.wheel.next_deadline()]
-        soonest = min((deadline for deadline in deadlines if deadline is not None), default=None)
-        if soonest is None or soonest >= self._alarm_at:
-            return
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._alarm_at = soonest
-        self._alarm = self._loop.call_at(soonest, self._ring)
+        if self._turns is not None:
+            for deadline in (self.transactions.next_deadline(), self.wheel.next_deadline()):
+                if deadline is not None:
+                    self._turns.wake_at(deadline)
 
-    def _ring(self) -> None:
-        self._alarm, self._alarm_at = None, float("inf")
+    def handle_timers(self) -> None:
+        """Handle the deadlines that have passed; `end_of_turn` comes after it."""
         now = self.now()
         self.transactions.handle_timers(now)
         self._drain_events(now)
@@ -391,7 +396,6 @@ class Endpoint(PoolUser):
                 timer.owner.on_timer(timer.kind, now)
             except Exception:
                 log.exception("timer could not be handled", kind=timer.kind)
-        self.end_of_turn()
 
     def close_idle(self) -> None:
         """Close connections that nobody uses, ping others, and ask for routes anew; call it now and then."""

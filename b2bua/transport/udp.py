@@ -1,6 +1,5 @@
 """UDP: a raw non-blocking socket, read in batches (a quarter of the cost of a datagram endpoint; RFC 3261 §18)."""
 
-import asyncio
 import socket
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,9 +7,7 @@ from typing import Final
 
 from b2bua.sip.flow import Flow
 from b2bua.transport.address import ListenAddress
-
-BATCH: Final = 64
-"""Most datagrams of one turn, so that timers and the live store get theirs."""
+from b2bua.turns import BATCH
 
 _FLOWS_LIMIT: Final = 20_000
 
@@ -22,10 +19,7 @@ class UDPListener:
         address: Where to listen.
         index: Of this listener, as flows carry it.
         receive_buffer: Bytes asked of the kernel; it may grant fewer.
-        gather: Seconds for which datagrams are gathered, while they come, before they are handled together; 0: each is
-            handled when it comes. The first after a silence never waits.
         received: Called for each datagram.
-        end_of_turn: Called once after each batch.
 
     Raises:
         OSError: the address cannot be bound.
@@ -36,15 +30,11 @@ class UDPListener:
         address: ListenAddress,
         index: int,
         receive_buffer: int,
-        gather: float,
         received: Callable[[bytes, Flow], None],
-        end_of_turn: Callable[[], None],
     ) -> None:
         self.address = address
         self.index = index
-        self._gather = gather
         self._received = received
-        self._end_of_turn = end_of_turn
         self._flows: dict[tuple[str, int], Flow] = {}
         self._socket = socket.socket(address.family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
@@ -60,46 +50,19 @@ class UDPListener:
             raise
         self._buffer = bytearray(65_536)
         self._view = memoryview(self._buffer)
-        self._next_look: asyncio.Handle | None = None
-        """While datagrams are gathered nobody waits for the first."""
         self.dropped = 0
         """Datagrams that the kernel would not take from us."""
 
-    def start(self) -> None:
-        """Begin to read."""
-        asyncio.get_running_loop().add_reader(self._socket.fileno(), self._readable)
+    def fileno(self) -> int:
+        """The socket's descriptor."""
+        return self._socket.fileno()
 
     def close(self) -> None:
-        """Stop reading and close."""
-        if self._next_look is not None:
-            self._next_look.cancel()
-        asyncio.get_running_loop().remove_reader(self._socket.fileno())
+        """Close the socket."""
         self._socket.close()
 
-    def _readable(self) -> None:
-        if self._gather:
-            asyncio.get_running_loop().remove_reader(self._socket.fileno())
-            self._look()
-        else:
-            self._read()
-
-    def _look(self) -> None:
-        # As network cards do: to be woken for each datagram costs more than to handle it with the next.
-        loop = asyncio.get_running_loop()
-        self._next_look = None
-        began = loop.time()
-        taken = self._read()
-        if self._socket.fileno() < 0:
-            return  # closed meanwhile
-        if taken == BATCH:
-            self._next_look = loop.call_soon(self._look)
-        elif taken:
-            self._next_look = loop.call_later(max(0.0, began + self._gather - loop.time()), self._look)
-        else:
-            loop.add_reader(self._socket.fileno(), self._readable)
-
-    def _read(self) -> int:
-        """Handle what is there, at most a batch; returns how many datagrams that were."""
+    def read(self) -> int:
+        """Hand over what is there, at most a batch; returns how many datagrams that were."""
         receive, view, flows = self._socket.recvfrom_into, self._view, self._flows
         taken = 0
         for _ in range(BATCH):
@@ -120,8 +83,6 @@ class UDPListener:
                 continue  # link-local: without its zone, which SIP cannot carry, nobody can answer to it
             if size > 4:  # anything shorter is a keep-alive (RFC 5626 §3.5.1)
                 self._received(bytes(view[:size]), flow)
-        if taken:
-            self._end_of_turn()
         return taken
 
     def send(self, data: bytes, flow: Flow) -> str:

@@ -23,6 +23,7 @@ from b2bua.sip.events import RequestReceived
 from b2bua.sip.flow import Flow
 from b2bua.sip.message import Request, Response, parse_message
 from b2bua.transport.endpoint import Endpoint, EndpointUser, new_token
+from b2bua.turns import Turns
 from conf.settings import SIPSettings
 from tests.support.talking import Talker
 
@@ -247,7 +248,8 @@ class WiredEndpoint(Endpoint):
 
     def ring(self) -> None:
         """Handle the deadlines that have passed."""
-        self._ring()
+        self.handle_timers()
+        self.end_of_turn()
 
     def _send(self, data: bytes, flow: Flow) -> str:
         return self._wire.carry(self.host, data, flow)
@@ -352,7 +354,7 @@ class Store(LiveConnection):
     """
 
     def __init__(self) -> None:
-        super().__init__("unix:///nowhere", 1.0, lambda _: None, lambda: None)
+        super().__init__("unix:///nowhere", 1.0, lambda _: None, Turns(0.0))
         self.is_up = True
         self.sessions: Counter[str] = Counter()
         self.calls: Counter[str] = Counter()

@@ -17,6 +17,7 @@ from b2bua.live.admission import Admission, Outcome
 from b2bua.live.connection import LiveConnection
 from b2bua.policy.limits import Chain
 from b2bua.tasks import stop_all
+from b2bua.turns import Turns
 from conf.embedded.owner import installed_package
 
 PATIENCE = 10.0
@@ -78,6 +79,37 @@ def store_at(url: str) -> Iterator[Store]:
         store.close()
 
 
+class ConnectionTurns(Turns):
+    """Turns whose end is the write of one connection."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0)
+        self.user = self
+        self.connection: LiveConnection | None = None
+        self.ended = 0
+        """Turns that have ended."""
+
+    def handle_timers(self) -> None:
+        """There are none."""
+
+    def end_of_turn(self) -> None:
+        """Write."""
+        self.ended += 1
+        if self.connection is not None:
+            self.connection.flush()
+
+
+def make_connection(
+    url: str = "unix:///nowhere",
+    timeout: float = 5.0,
+    on_connected: Callable[[LiveConnection], None] = lambda _: None,
+) -> tuple[LiveConnection, ConnectionTurns]:
+    """A connection that was not opened yet, and its turns."""
+    turns = ConnectionTurns()
+    turns.connection = LiveConnection(url, timeout, on_connected, turns)
+    return turns.connection, turns
+
+
 class Worker:
     """The admission of one worker over a connection of its own."""
 
@@ -86,7 +118,7 @@ class Worker:
         self.attached = 0
         """How often a connection has been made."""
         self._event = asyncio.Event()
-        self.connection = LiveConnection(url, timeout, self._attach, lambda: None)
+        self.connection, _ = make_connection(url, timeout, self._attach)
 
     def _attach(self, connection: LiveConnection) -> None:
         self.admission.attach(connection)
@@ -172,11 +204,10 @@ async def worker_at(
 
 
 async def close(connection: LiveConnection) -> None:
-    """Close a connection, end its task and let the loop close its socket."""
+    """Close a connection and its turns, and end its task."""
     await connection.close()
     await stop_all()
-    for _ in range(3):
-        await asyncio.sleep(0)
+    connection._turns.close()
 
 
 @asynccontextmanager
@@ -187,7 +218,7 @@ async def connection_to(
     on_connected: Callable[[LiveConnection], None] = lambda _: None,
 ) -> AsyncIterator[LiveConnection]:
     """An open connection without any admission."""
-    connection = LiveConnection(url, timeout, on_connected, lambda: None)
+    connection, _ = make_connection(url, timeout, on_connected)
     try:
         await connection.open()
         yield connection

@@ -10,6 +10,7 @@ from b2bua.live.connection import Callback, LiveConnection, StoreAway
 from b2bua.registrar.bindings import Binding, Registration, read_registration
 from b2bua.sip.flow import Flow
 from b2bua.sip.message import Request
+from b2bua.turns import Turns
 from tests.support import sip
 from tests.support.live import PATIENCE
 
@@ -58,14 +59,14 @@ class WiredStore(LiveConnection):
     """A connection to the real store that waits for each answer, and hands them out when the wire settles."""
 
     def __init__(self, url: str) -> None:
-        super().__init__("unix:///nowhere", 1.0, lambda _: None, lambda: None)
+        super().__init__("unix:///nowhere", 1.0, lambda _: None, Turns(0.0))
         self.is_up = True
         self.is_away = False
         self.commands: list[str] = []
         """Names of the commands that were sent."""
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(PATIENCE)
-        self._socket.connect(url.removeprefix("unix://"))
+        self._own = socket.socket(socket.AF_UNIX)
+        self._own.settimeout(PATIENCE)
+        self._own.connect(url.removeprefix("unix://"))
         self._replies = hiredis.Reader()
         self._waiting: deque[tuple[tuple[Any, ...], Callback]] = deque()
 
@@ -87,10 +88,10 @@ class WiredStore(LiveConnection):
 
     def shut(self) -> None:
         """Close the socket."""
-        self._socket.close()
+        self._own.close()
 
     def _ask(self, command: tuple[Any, ...]) -> Any:
-        self._socket.sendall(hiredis.pack_command(command))
+        self._own.sendall(hiredis.pack_command(command))
         while (reply := self._replies.gets()) is False:
-            self._replies.feed(self._socket.recv(65536))
+            self._replies.feed(self._own.recv(65536))
         return reply

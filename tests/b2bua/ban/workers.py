@@ -8,7 +8,7 @@ from b2bua.ban.firewall import Firewall
 from b2bua.ban.service import BanService
 from b2bua.live.connection import LiveConnection
 from conf.settings import BanSettings
-from tests.support.live import close
+from tests.support.live import close, make_connection
 
 SOURCE = "203.0.113.9"
 OTHER = "2001:db8::9"
@@ -21,7 +21,7 @@ class Member:
         self.exempt: set[str] = set()
         self.service = BanService(BanSettings(**settings), name, self.exempt.__contains__, firewall)
         self.attached = 0
-        self.connection = LiveConnection(url, 5.0, self._attach, lambda: None)
+        self.connection, _ = make_connection(url, 5.0, self._attach)
 
     def _attach(self, connection: LiveConnection) -> None:
         self.attached += 1

@@ -1,45 +1,56 @@
 """The connection to the live store: answers in order, one write a turn, and what happens when it is lost."""
 
 import asyncio
-from collections.abc import Callable
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import hiredis
 import pytest
 
 from b2bua.live.connection import PENDING_LIMIT, LiveConnection, Reply, StoreAway
-from tests.support.live import PATIENCE, connection_to, fake_store, store_at, worker_at
+from tests.support.live import (
+    PATIENCE,
+    ConnectionTurns,
+    connection_to,
+    fake_store,
+    make_connection,
+    store_at,
+    worker_at,
+)
 from tests.support.servers import Run
 
 PONG = b"+PONG\r\n"
-
-
-class RecordingTransport(asyncio.Transport):
-    """A transport that keeps each write."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.writes: list[bytes] = []
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.writes.append(bytes(data))
 
 
 def ignore(_: object) -> None:
     """What is done at an answer that does not matter."""
 
 
-def unopened(url: str = "unix:///nowhere", after_replies: Callable[[], None] = lambda: None) -> LiveConnection:
-    return LiveConnection(url, 5.0, ignore, after_replies)
+@contextmanager
+def on_wire() -> Iterator[tuple[LiveConnection, ConnectionTurns, socket.socket]]:
+    """A connection that is up, its turns, and the far end of its wire, which keeps each write apart."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        for end in (ours, theirs):
+            end.setblocking(False)
+        connection, turns = make_connection()
+        connection.take(ours)
+        connection.is_up = True
+        try:
+            yield connection, turns, theirs
+        finally:
+            turns.close()
 
 
-def on_transport(after_replies: Callable[[], None] = lambda: None) -> tuple[LiveConnection, RecordingTransport]:
-    """A connection that is up over a transport that keeps each write."""
-    connection = unopened(after_replies=after_replies)
-    transport = RecordingTransport()
-    connection.connection_made(transport)
-    connection.is_up = True
-    return connection, transport
+def writes(wire: socket.socket) -> list[bytes]:
+    """What was written, write by write."""
+    found: list[bytes] = []
+    with suppress(BlockingIOError):
+        while data := wire.recv(1 << 20):
+            found.append(data)
+    return found
 
 
 async def ask(connection: LiveConnection, *commands: tuple[object, ...]) -> list[Reply]:
@@ -70,43 +81,63 @@ async def wait_for(made: asyncio.Queue[LiveConnection], count: int) -> None:
 class TestWrites:
     def test_commands_of_one_turn_leave_in_one_write(self, run: Run) -> None:
         async def main() -> None:
-            connection, transport = on_transport()
-            for number in range(100):
-                connection.execute(("ECHO", number), ignore)
-            assert transport.writes == []
-            connection.flush()
-            connection.flush()
-            (data,) = transport.writes
-            assert data.count(b"ECHO") == 100
-            assert connection.operations == 100
+            with on_wire() as (connection, _, wire):
+                for number in range(100):
+                    connection.execute(("ECHO", number), ignore)
+                assert writes(wire) == []
+                connection.flush()
+                connection.flush()
+                (data,) = writes(wire)
+                assert data.count(b"ECHO") == 100
+                assert connection.operations == 100
 
         run(main())
 
-    def test_commands_of_all_answers_of_one_read_leave_in_one_write(self, run: Run) -> None:
+    def test_turn_ends_once_when_all_answers_of_one_read_were_handed_out(self, run: Run) -> None:
         async def main() -> None:
-            turns: list[int] = []
-            connection, transport = on_transport(lambda: turns.append(len(transport.writes)))
-            for _ in range(5):
-                connection.execute(("PING",), lambda _: connection.execute(("ECHO", 1), ignore))
-            connection.flush()
-            connection.data_received(PONG * 5)
-            assert [data.count(b"ECHO") for data in transport.writes] == [0, 5]
-            # The turn is told once, before its commands leave, so that its own may join them.
-            assert turns == [1]
+            with on_wire() as (connection, turns, wire):
+                for _ in range(5):
+                    connection.execute(("PING",), lambda _: connection.execute(("ECHO", 1), ignore))
+                connection.flush()
+                assert [data.count(b"ECHO") for data in writes(wire)] == [0]
+                wire.send(PONG * 5)
+                async with asyncio.timeout(PATIENCE):
+                    while not turns.ended:  # noqa: ASYNC110 - it only looks on
+                        await asyncio.sleep(0)
+                assert [data.count(b"ECHO") for data in writes(wire)] == [5]
+                assert turns.ended == 1
 
         run(main())
 
     def test_answers_are_handed_out_when_they_come_in_pieces(self, run: Run) -> None:
         async def main() -> None:
             replies: list[Reply] = []
-            connection, _ = on_transport()
-            for _ in range(3):
-                connection.execute(("PING",), replies.append)
-            data = b"$5\r\nhello\r\n:42\r\n-ERR no\r\n"
-            for index in range(len(data)):
-                connection.data_received(data[index : index + 1])
+            with on_wire() as (connection, _, wire):
+                for _ in range(3):
+                    connection.execute(("PING",), replies.append)
+                data = b"$5\r\nhello\r\n:42\r\n-ERR no\r\n"
+                for index in range(len(data)):
+                    wire.send(data[index : index + 1])
+                    assert connection.read() == 1
+                assert connection.read() == 0
             assert replies[:2] == [b"hello", 42]
             assert isinstance(replies[2], hiredis.ReplyError)
+
+        run(main())
+
+    def test_nothing_is_lost_when_the_store_reads_slowly(self, run: Run, live_url: str) -> None:
+        async def main() -> None:
+            async with worker_at(live_url) as worker:
+                assert worker.connection._socket is not None
+                worker.connection._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+                replies: list[Reply] = []
+                for number in range(200):
+                    worker.connection.execute(("ECHO", b"%d" % number * 5000), replies.append)
+                    worker.connection.flush()
+                assert worker.connection._unsent
+                await worker.connection.call("PING")
+                assert replies == [b"%d" % number * 5000 for number in range(200)]
+                assert not worker.connection._unsent
 
         run(main())
 
@@ -146,15 +177,14 @@ class TestCommands:
 class TestAway:
     def test_command_is_refused_at_once_when_there_is_no_connection(self, run: Run) -> None:
         async def main() -> None:
-            turns: list[bool] = []
             replies: list[Reply] = []
-            connection = unopened(after_replies=lambda: turns.append(True))
+            connection, turns = make_connection()
             connection.execute(("PING",), replies.append)
             # Not before execute has returned: the caller is not ready for the answer.
             assert replies == []
             await asyncio.sleep(0)
             assert [type(reply) for reply in replies] == [StoreAway]
-            assert turns == [True]
+            assert turns.ended == 1
             assert connection.operations == 0
             with pytest.raises(StoreAway):
                 await connection.call("PING")
@@ -163,21 +193,21 @@ class TestAway:
 
     def test_command_is_refused_at_once_when_too_many_wait_for_answers(self, run: Run) -> None:
         async def main() -> None:
-            connection, _ = on_transport()
-            for _ in range(PENDING_LIMIT):
-                connection.execute(("PING",), ignore)
-            replies: list[Reply] = []
-            connection.execute(("PING",), replies.append)
-            await asyncio.sleep(0)
-            assert [type(reply) for reply in replies] == [StoreAway]
-            assert connection.operations == PENDING_LIMIT
+            with on_wire() as (connection, _, _):
+                for _ in range(PENDING_LIMIT):
+                    connection.execute(("PING",), ignore)
+                replies: list[Reply] = []
+                connection.execute(("PING",), replies.append)
+                await asyncio.sleep(0)
+                assert [type(reply) for reply in replies] == [StoreAway]
+                assert connection.operations == PENDING_LIMIT
 
         run(main())
 
     def test_opening_fails_when_the_first_connection_does(self, run: Run, tmp_path: Path) -> None:
         async def main() -> None:
             with pytest.raises(OSError, match="No such file"):
-                await unopened(f"unix://{tmp_path}/none").open()
+                await make_connection(f"unix://{tmp_path}/none")[0].open()
 
         run(main())
 
@@ -185,17 +215,22 @@ class TestAway:
 class TestLost:
     def test_everybody_who_waits_is_told_and_the_next_are_refused_when_the_connection_is_lost(self, run: Run) -> None:
         async def main() -> None:
-            turns: list[bool] = []
             replies: list[Reply] = []
-            connection, _ = on_transport(lambda: turns.append(True))
-            for _ in range(3):
+            with on_wire() as (connection, turns, wire):
+                for _ in range(3):
+                    connection.execute(("PING",), replies.append)
+                connection.flush()
                 connection.execute(("PING",), replies.append)
-            connection.flush()
-            connection.execute(("PING",), replies.append)
-            connection.connection_lost(None)
-            assert [type(reply) for reply in replies] == [StoreAway] * 4
-            assert turns == [True]
-            assert not connection.is_up
+                wire.shutdown(socket.SHUT_WR)
+                async with asyncio.timeout(PATIENCE):
+                    while connection.is_up:  # noqa: ASYNC110 - it only looks on
+                        await asyncio.sleep(0)
+                assert [type(reply) for reply in replies] == [StoreAway] * 4
+                assert turns.ended
+                assert connection.fileno() == -1
+                connection.execute(("PING",), replies.append)
+                await asyncio.sleep(0)
+                assert [type(reply) for reply in replies] == [StoreAway] * 5
 
         run(main())
 
@@ -249,8 +284,8 @@ class TestLost:
                 async with connection_to(
                     f"valkey://{address}", timeout=0.3, on_connected=made.put_nowait
                 ) as connection:
-                    assert connection._transport is not None
-                    connection._transport.abort()
+                    assert connection._socket is not None
+                    connection._socket.shutdown(socket.SHUT_RDWR)
                     await wait_for(made, 2)
                     assert pings == 3
                     assert await connection.call("PING") == b"PONG"

@@ -19,7 +19,7 @@ from b2bua.registrar.store import BindingStore
 from b2bua.sip.flow import Flow
 from b2bua.sip.message import Request
 from b2bua.tasks import spawn
-from tests.support.live import PATIENCE, connection_to, store_at
+from tests.support.live import PATIENCE, connection_to, make_connection, store_at
 from tests.support.policy import make_account, make_device
 from tests.support.registrations import CONTACT, PHONE, make_binding, register
 from tests.support.servers import Run
@@ -146,7 +146,7 @@ class TestAnswer:
 
     def test_user_agent_is_asked_to_come_again_when_the_live_store_is_away(self, run: Run) -> None:
         async def main() -> None:
-            worker = Worker(LiveConnection("unix:///nowhere", 1.0, lambda _: None, lambda: None))
+            worker = Worker(make_connection()[0])
             assert await worker.register(register(f"<{CONTACT}>")) == (503, {"retry-after": "5"})
             assert isinstance(await worker.find(), StoreAway)
             await worker.registrar.load()

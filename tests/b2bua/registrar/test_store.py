@@ -10,7 +10,7 @@ import pytest
 from b2bua.live.connection import LiveConnection, StoreAway
 from b2bua.registrar.bindings import Binding, bindings_key, decode, encode
 from b2bua.registrar.store import BindingStore, read_bindings
-from tests.support.live import PATIENCE, connection_to, store_at
+from tests.support.live import PATIENCE, connection_to, make_connection, store_at
 from tests.support.registrations import make_binding
 from tests.support.servers import Run
 
@@ -102,7 +102,7 @@ class TestReplace:
 class TestAway:
     def test_asker_hears_that_the_store_is_away(self, run: Run) -> None:
         async def main() -> None:
-            connection = LiveConnection("unix:///nowhere", 1.0, lambda _: None, lambda: None)
+            connection, _ = make_connection()
             asker = Asker(connection)
             assert isinstance(await asker.read(), StoreAway)
             assert isinstance(await asker.replace(b"", make_binding()), StoreAway)

@@ -9,7 +9,8 @@ import pytest
 
 from b2bua.sip.flow import Flow
 from b2bua.transport.address import ListenAddress
-from b2bua.transport.udp import BATCH, UDPListener
+from b2bua.transport.udp import UDPListener
+from b2bua.turns import BATCH, Turns
 from tests.support.legs import on_loop
 
 PATIENCE = 5.0
@@ -21,13 +22,27 @@ class Listener:
     def __init__(self, host: str = "127.0.0.1", port: int = 0, gather: float = 0.002) -> None:
         self.turns: list[list[tuple[bytes, Flow]]] = [[]]
         self._turn = asyncio.Event()
-        address = ListenAddress("udp", host, port)
-        self.udp = UDPListener(address, 3, 65_536, gather, self._received, self._end_of_turn)
+        self.udp = UDPListener(ListenAddress("udp", host, port), 3, 65_536, self._received)
+        self._maker = Turns(gather)
+        self._maker.user = self
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._maker.add(self.udp)
+
+    def close(self) -> None:
+        """Read no more."""
+        self._maker.close()
+        self.udp.close()
 
     def _received(self, data: bytes, flow: Flow) -> None:
         self.turns[-1].append((data, flow))
 
-    def _end_of_turn(self) -> None:
+    def handle_timers(self) -> None:
+        """There are none."""
+
+    def end_of_turn(self) -> None:
+        """Begin another."""
         self.turns.append([])
         self._turn.set()
 
@@ -52,11 +67,11 @@ async def listening(host: str = "127.0.0.1", gather: float = 0.002) -> AsyncIter
         peer.bind((host, 0))
         peer.settimeout(PATIENCE)
         peer.connect((host, listener.udp.address.port))
-        listener.udp.start()
+        listener.start()
         try:
             yield listener, peer
         finally:
-            listener.udp.close()
+            listener.close()
 
 
 @on_loop
@@ -82,47 +97,6 @@ async def test_batch_is_bounded_so_that_timers_get_their_turn(gather: float) -> 
         received = await listener.wait_for(BATCH + 10)
         assert [data for data, _ in received] == [b"datagram %d" % number for number in range(BATCH + 10)]
         assert [len(turn) for turn in listener.turns[:2]] == [BATCH, 10]
-
-
-@on_loop
-async def test_first_datagram_does_not_wait_and_those_that_follow_are_handled_together() -> None:
-    async with listening(gather=3600.0) as (listener, peer):
-        peer.send(b"the first")
-        await listener.wait_for(1)
-        peer.send(b"the second")
-        peer.send(b"the third")
-        look = listener.udp._next_look
-        assert look is not None
-        for _ in range(3):
-            await asyncio.sleep(0)
-        assert len(listener.received) == 1
-        look.cancel()
-        listener.udp._look()
-        assert [len(turn) for turn in listener.turns] == [1, 2, 0]
-        another = listener.udp._next_look
-        assert another is not None
-        another.cancel()
-        listener.udp._look()  # nothing came meanwhile
-        assert listener.udp._next_look is None
-        peer.send(b"after a silence")
-        assert (await listener.wait_for(4))[3][0] == b"after a silence"
-
-
-@on_loop
-async def test_listener_that_is_closed_in_its_turn_looks_no_more() -> None:
-    listener, closed = Listener(), asyncio.Event()
-
-    def end_of_turn() -> None:
-        listener.udp.close()
-        closed.set()
-
-    listener.udp._end_of_turn = end_of_turn
-    listener.udp.start()
-    listener.udp.send(b"to itself", Flow("udp", "127.0.0.1", listener.udp.address.port))
-    async with asyncio.timeout(PATIENCE):
-        await closed.wait()
-    await asyncio.sleep(0)
-    assert (len(listener.received), listener.udp._next_look) == (1, None)
 
 
 @on_loop
@@ -154,16 +128,16 @@ async def test_largest_datagram_arrives_whole() -> None:
 @on_loop
 async def test_port_is_free_again_when_it_is_closed() -> None:
     first = Listener()
-    first.udp.start()
-    first.udp.close()
+    first.start()
+    first.close()
     again = Listener(port=first.udp.address.port)
-    again.udp.start()
+    again.start()
     try:
         assert again.udp.send(b"to itself", Flow("udp", "127.0.0.1", again.udp.address.port)) == ""
         assert (await again.wait_for(1))[0][0] == b"to itself"
         assert first.received == []
     finally:
-        again.udp.close()
+        again.close()
 
 
 @on_loop
