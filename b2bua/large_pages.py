@@ -5,6 +5,7 @@ addresses of, most of all in a virtual machine. Systems whose `transparent_hugep
 """
 
 import ctypes
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -14,10 +15,32 @@ _HUGEPAGE: Final = 14
 """MADV_HUGEPAGE: this part may have large pages from now on."""
 _COLLAPSE: Final = 25
 """MADV_COLLAPSE: make them now, where there are small ones; since Linux 6.1."""
+_OBJECT_SIZE: Final = 512 - sys.getsizeof(b"")
+"""Of the largest that the interpreter keeps in its arenas."""
+_APART: Final = 1900
+"""An arena has room for 64 times 31 of them."""
 
 
-def use_large_pages() -> int:
-    """Move the heap of this process into large pages; returns how many bytes have them now, 0 where it is not to be."""
+def reserve(size: int) -> list[bytes]:
+    """Have so many bytes for small objects before calls need them, as long as what is returned is kept.
+
+    The interpreter gives an arena of 1 MiB back to the system when nothing in it is left, and asks for it again, page
+    by page, when calls come. One object in each keeps it.
+    """
+    objects = [bytes(_OBJECT_SIZE) for _ in range(size // 512)]
+    return objects[::_APART]
+
+
+def use_large_pages(*, at_once: bool = True) -> int:
+    """Have the heap of this process in large pages.
+
+    Args:
+        at_once: Move what is in small ones now, for which the process stands still, some 5 ms for each large one;
+            otherwise the kernel does it when it has time.
+
+    Returns:
+        How many bytes have them now, or may have them; 0 where it is not to be.
+    """
     try:
         advise = ctypes.CDLL(None, use_errno=True).madvise
         maps = _MAPS.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -26,7 +49,7 @@ def use_large_pages() -> int:
     advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     moved = 0
     for begin, size in filter(None, map(_whole_pages, maps)):
-        if advise(begin, size, _HUGEPAGE) == 0 and advise(begin, size, _COLLAPSE) == 0:
+        if advise(begin, size, _HUGEPAGE) == 0 and (not at_once or advise(begin, size, _COLLAPSE) == 0):
             moved += size
     return moved
 

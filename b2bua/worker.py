@@ -34,7 +34,7 @@ from b2bua.control.messages import CALLS_LIMIT, REGISTRATIONS_LIMIT, ControlErro
 from b2bua.control.server import ControlServer, Verb
 from b2bua.hep.packet import Place
 from b2bua.hep.sender import HEPSender
-from b2bua.large_pages import use_large_pages
+from b2bua.large_pages import reserve, use_large_pages
 from b2bua.live.admission import BEAT, Admission
 from b2bua.live.connection import LiveConnection, StoreAway
 from b2bua.live.lease import Leases
@@ -178,6 +178,7 @@ class Worker:
         spawn(SpaceWatch(self._journal, self._name).run(pool), "journal-space")
         spawn(end_lost(self._endpoint, lost, self._driver.media), "end-lost-calls")
         _quieten_garbage_collector()
+        self._reserved = reserve(self._settings.sip.call_memory)
         use_large_pages()
         announce_ready()
         log.info("worker is ready", instance=self._instance, listen=[str(a) for a in self._endpoint.addresses])
@@ -305,7 +306,7 @@ class Worker:
         while True:
             await asyncio.sleep(10.0)
             self._endpoint.close_idle()
-            use_large_pages()
+            use_large_pages(at_once=False)
             self._endpoint.certificates.look()
 
     async def _load_registrations(self) -> None:

@@ -81,6 +81,9 @@ class SIPSettings:
         1800, "Sessions are refreshed in so long, or their calls end (RFC 4028); 0: only where the peer asks", unit="s"
     )
     t1: float = setting(0.5, "Round-trip estimate T1 of RFC 3261", unit="s")
+    call_memory: int = setting(
+        64 * 1024 * 1024, "Memory that a worker has ready for its calls from the start", unit="bytes"
+    )
     max_calls: int = setting(20_000, "Calls in progress per worker; more are refused with OVERLOAD")
     max_connections: int = setting(10_000, "Open connections per worker; more are closed as they come")
     connect_timeout: float = setting(4.0, "Longest wait for a connection that we make, TLS included", unit="s")
