@@ -1,4 +1,4 @@
-"""Asks the kernel to keep what a process has in memory in pages of 2 MiB.
+"""The memory of a process, ready before it is needed and in pages of 2 MiB.
 
 A call touches a thousand places all over the heap. With pages of 4 KiB that is more than the processor remembers the
 addresses of, most of all in a virtual machine. Systems whose `transparent_hugepage` is `always` do this by themselves.
@@ -15,8 +15,8 @@ _HUGEPAGE: Final = 14
 """MADV_HUGEPAGE: this part may have large pages from now on."""
 _COLLAPSE: Final = 25
 """MADV_COLLAPSE: make them now, where there are small ones; since Linux 6.1."""
-_OBJECT_SIZE: Final = 512 - sys.getsizeof(b"")
-"""Of the largest that the interpreter keeps in its arenas."""
+_LARGEST: Final = 512
+"""Bytes of the largest objects that the interpreter keeps in its arenas."""
 _APART: Final = 1900
 """An arena has room for 64 times 31 of them."""
 
@@ -27,7 +27,7 @@ def reserve(size: int) -> list[bytes]:
     The interpreter gives an arena of 1 MiB back to the system when nothing in it is left, and asks for it again, page
     by page, when calls come. One object in each keeps it.
     """
-    objects = [bytes(_OBJECT_SIZE) for _ in range(size // 512)]
+    objects = [bytes(_LARGEST - sys.getsizeof(b"")) for _ in range(size // _LARGEST)]
     return objects[::_APART]
 
 

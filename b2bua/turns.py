@@ -52,8 +52,7 @@ class Turns:
         self._interval = interval
         self._loop = asyncio.get_running_loop()
         self._sources: dict[int, Callable[[], int]] = {}
-        self._poll: select.epoll | None = None
-        """Nothing is open before there is a source."""
+        self._poll = select.epoll()
         self._is_told = False
         """Whether the loop tells us when something comes."""
         self._is_resting = True
@@ -70,23 +69,21 @@ class Turns:
         if self._next_look is not None:
             self._next_look.cancel()
         self._stop_alarm()
-        if self._poll is not None:
-            if self._is_told:
-                self._is_told = False
-                self._loop.remove_reader(self._poll.fileno())
-            self._poll.close()
+        if self._is_told:
+            self._is_told = False
+            self._loop.remove_reader(self._poll.fileno())
+        self._poll.close()
 
     def add(self, source: Source) -> None:
         """Read a source from now on."""
-        if self._poll is None:
-            self._poll = select.epoll()
-            self._tell()
         self._poll.register(source.fileno(), select.EPOLLIN)
         self._sources[source.fileno()] = source.read
+        if self._is_resting:
+            self._tell()
 
     def remove(self, source: Source) -> None:
         """Read a source no more; it is not closed yet. One that was never added is ignored."""
-        if self._sources.pop(source.fileno(), None) is not None and self._poll is not None:
+        if self._sources.pop(source.fileno(), None) is not None:
             self._poll.unregister(source.fileno())
 
     def wake_at(self, deadline: float) -> None:
@@ -129,7 +126,7 @@ class Turns:
                 self.end()
             except Exception:
                 log.exception("turn could not be ended")
-        if self._poll is not None and self._poll.closed:
+        if self._poll.closed:
             return
         if most and self._interval:
             self._look_again(began, most)
@@ -146,8 +143,6 @@ class Turns:
     def _read(self) -> int:
         """Read every source that has something; returns how much one of them had at most."""
         most = 0
-        if self._poll is None:
-            return most
         for descriptor, _ in self._poll.poll(0):
             read = self._sources.get(descriptor)
             if read is None:
@@ -163,7 +158,7 @@ class Turns:
         return most
 
     def _look_again(self, began: float, most: int) -> None:
-        if self._is_told and self._poll is not None:
+        if self._is_told:
             self._is_told = False
             self._loop.remove_reader(self._poll.fileno())
             self._stop_alarm()
@@ -178,6 +173,6 @@ class Turns:
         self._set_alarm()
 
     def _tell(self) -> None:
-        if not self._is_told and self._poll is not None:
+        if not self._is_told:
             self._is_told = True
             self._loop.add_reader(self._poll.fileno(), self._look)

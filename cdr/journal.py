@@ -359,7 +359,7 @@ class _Syncer:
             self._dirty = None  # what is written from here on asks again
             try:
                 os.fdatasync(file)
-                if is_closing:
-                    os.close(file)
             except OSError as error:
                 log.critical("journal cannot be synced", error=str(error))
+            if is_closing:
+                os.close(file)

@@ -57,7 +57,7 @@ class LiveConnection:
         self._loop = asyncio.get_running_loop()
         self._socket: socket.socket | None = None
         self._unsent = b""
-        """What the kernel would not take yet."""
+        """What the kernel would not take yet; commands wait behind it."""
         self._reader = hiredis.Reader()
         self._read_buffer = bytearray(_READ_SIZE)
         self._pending: deque[tuple[float, Callback]] = deque()
@@ -104,13 +104,10 @@ class LiveConnection:
 
     def flush(self) -> None:
         """Write the commands of this turn."""
-        if self._buffer and self._socket is not None:
+        if self._buffer and self._socket is not None and not self._unsent:
             data = b"".join(self._buffer)
             self._buffer.clear()
-            if self._unsent:
-                self._unsent += data
-            else:
-                self._write(self._socket, data)
+            self._write(self._socket, data)
 
     def _write(self, wire: socket.socket, data: bytes) -> None:
         try:
@@ -127,6 +124,7 @@ class LiveConnection:
         self._loop.remove_writer(wire.fileno())
         data, self._unsent = self._unsent, b""
         self._write(wire, data)
+        self.flush()
 
     async def call(self, *command: Any) -> Reply:  # noqa: ANN401 - what Valkey says
         """Send a command and wait for its reply, for what is not on the path of a call.
@@ -181,7 +179,11 @@ class LiveConnection:
         try:
             while (reply := self._reader.gets()) is not False:
                 taken += 1
-                pending.popleft()[1](reply)
+                try:
+                    pending.popleft()[1](reply)
+                except Exception:
+                    # One call's fault must not keep their answers from the others.
+                    log.exception("answer of the live store could not be handled")
         except hiredis.ProtocolError as error:
             log.error("live store speaks no RESP", error=str(error))
             self._lose("no RESP")

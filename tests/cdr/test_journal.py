@@ -15,6 +15,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from cdr.errors import JournalLocked
 from cdr.journal import JournalWriter, encode_line, read_lines, segment_path, segments
@@ -502,6 +503,27 @@ class TestSync:
             writer.flush(NOW)
             assert synced.wait_for(segment_path(tmp_path, 1))
             assert synced.wait_for(segment_path(tmp_path, 2))
+
+    def test_next_sync_comes_when_the_disk_refuses_one(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        synced = Synced(monkeypatch)
+        sync, refused = os.fdatasync, threading.Event()
+
+        def refuse_once(file: int) -> None:
+            if refused.is_set():
+                sync(file)
+            else:
+                refused.set()
+                raise OSError(errno.EIO, "Input/output error")
+
+        monkeypatch.setattr(os, "fdatasync", refuse_once)
+        with journal(tmp_path, sync_interval=0.01) as writer, capture_logs() as logs:
+            writer.append(ended(1))
+            writer.flush(NOW)
+            assert refused.wait(5.0)
+            writer.append(ended(2))
+            writer.flush(NOW)
+            assert synced.wait_for(segment_path(tmp_path, 1))
+        assert [entry["event"] for entry in logs] == ["journal cannot be synced"]
 
     def test_segment_is_synced_when_the_journal_is_closed_before_the_interval_is_over(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

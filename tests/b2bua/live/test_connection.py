@@ -8,6 +8,7 @@ from pathlib import Path
 
 import hiredis
 import pytest
+from structlog.testing import capture_logs
 
 from b2bua.live.connection import PENDING_LIMIT, LiveConnection, Reply, StoreAway
 from tests.support.live import (
@@ -26,6 +27,11 @@ PONG = b"+PONG\r\n"
 
 def ignore(_: object) -> None:
     """What is done at an answer that does not matter."""
+
+
+def fail(_: object) -> None:
+    """What is done at an answer that cannot be handled."""
+    raise OSError
 
 
 @contextmanager
@@ -122,6 +128,19 @@ class TestWrites:
                 assert connection.read() == 0
             assert replies[:2] == [b"hello", 42]
             assert isinstance(replies[2], hiredis.ReplyError)
+
+        run(main())
+
+    def test_other_answers_are_handed_out_when_one_cannot_be_handled(self, run: Run) -> None:
+        async def main() -> None:
+            replies: list[Reply] = []
+            with on_wire() as (connection, _, wire), capture_logs() as logs:
+                connection.execute(("PING",), fail)
+                connection.execute(("PING",), replies.append)
+                wire.send(PONG * 2)
+                assert connection.read() == 2
+            assert replies == [b"PONG"]
+            assert [entry["event"] for entry in logs] == ["answer of the live store could not be handled"]
 
         run(main())
 
