@@ -62,6 +62,7 @@ from b2bua.sip.events import (
 )
 from b2bua.sip.events import Event as SIPEvent
 from b2bua.sip.flow import Flow
+from b2bua.sip.grammar import METHODS as REGISTERED
 from b2bua.sip.grammar import split_outside_quotes
 from b2bua.sip.message import Request, Response
 from b2bua.sip.multipart import settle_body
@@ -341,7 +342,7 @@ class CallDriver(EndpointUser):
 
     def _out_of_dialog(self, request: Request) -> tuple[int, dict[str, str]]:
         if request.method not in _METHODS:
-            return 405, {"allow": ALLOW}
+            return 405 if request.method in REGISTERED else 501, {"allow": ALLOW}  # RFC 3261 §8.2.1, §21.5.2
         if unsupported := _required(request):
             return 420, {"unsupported": unsupported}
         if request.method == "OPTIONS":
@@ -365,6 +366,7 @@ class CallDriver(EndpointUser):
         try:
             if "session-expires" in headers:
                 terms_as_uas(request, self.session_timer)
+            is_readable = "accept" not in headers or request.accepts(SDP)
         except TooShort:
             self._answer(transaction, request, 422, {"min-se": str(LEAST)})
             return
@@ -374,6 +376,9 @@ class CallDriver(EndpointUser):
         is_plain = not request.body or (headers.first("content-type") == SDP and "content-encoding" not in headers)
         if not is_plain and not settle_body(request):
             self._answer(transaction, request, 415, {"accept": SDP, "accept-encoding": "identity"})
+            return
+        if not is_readable:  # what answers a call describes a session
+            self._answer(transaction, request, 406, {"accept": SDP})
             return
         if (len(self.calls) >= self._max_calls or self.journal.is_stuck) and not self._is_emergency(request):
             # Not recorded: a flood must not fill the disk, and a full disk takes nothing.

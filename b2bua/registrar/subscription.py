@@ -20,7 +20,6 @@ DEFAULT_EXPIRES: Final = 3600
 LEAST_EXPIRES: Final = 60
 MOST_EXPIRES: Final = 7200
 
-_ACCEPTED: Final = frozenset({BODY_TYPE, "application/*", "*/*"})
 _ID_LIMIT: Final = 64
 """Most characters of an event's id."""
 
@@ -91,12 +90,12 @@ def read_subscribe(request: Request) -> Asked:
         raise SubscribeRefused(420, {"unsupported": ", ".join(request.headers["require"])})
     try:
         event, *parameters = split_outside_quotes(request.headers.first("event"), ";") or [""]
-        accepted = [part for value in request.headers.get("accept", ()) for part in split_outside_quotes(value, ",")]
+        is_readable = request.accepts(BODY_TYPE)
     except ParseError as error:
         raise SubscribeRefused(400, {}) from error
     if event.strip().lower() != EVENT:
         raise SubscribeRefused(489, {"allow-events": EVENT})
-    if accepted and _ACCEPTED.isdisjoint(each.partition(";")[0].strip().lower() for each in accepted):
+    if not is_readable:
         raise SubscribeRefused(406, {"accept": BODY_TYPE})
     return Asked(_read_expires(request.headers.first("expires")), _read_id(parameters))
 

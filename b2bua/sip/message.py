@@ -98,6 +98,16 @@ class Request(Message):
         self.uri = uri
         """Request-URI as written."""
 
+    def accepts(self, media_type: str) -> bool:
+        """Whether an answer may have a body of a type, such as `application/sdp` (§20.1); without Accept it may.
+
+        Raises:
+            ParseError: Accept is malformed.
+        """
+        wanted = [part for value in self.headers.get("accept", ()) for part in split_outside_quotes(value, ",")]
+        kinds = {part.partition(";")[0].strip().lower() for part in wanted}
+        return not kinds or not kinds.isdisjoint((media_type, f"{media_type.partition('/')[0]}/*", "*/*"))
+
     def to_bytes(self) -> bytes:
         """The message as it goes on the wire; Content-Length is added."""
         return self._to_bytes(f"{self.method} {self.uri} SIP/2.0")

@@ -216,12 +216,38 @@ class TestOtherRequests:
         assert answer.headers["server"] == ["softswitch"]
 
     @on_loop
-    @pytest.mark.parametrize("method", ["REGISTER", "SUBSCRIBE", "MESSAGE", "FOO"])
-    async def test_method_is_refused_when_we_do_not_have_it(self, make_rig: MakeRig, method: str) -> None:
+    @pytest.mark.parametrize(
+        ("method", "status"), [("REGISTER", 405), ("SUBSCRIBE", 405), ("MESSAGE", 405), ("FOO", 501), ("message", 501)]
+    )
+    async def test_method_is_refused_when_we_do_not_have_it(self, make_rig: MakeRig, method: str, status: int) -> None:
         rig = make_rig()
         answer = rig.send(request(method))
-        assert answer.status == 405
+        assert answer.status == status
         assert "allow" in answer.headers
+
+    @on_loop
+    @pytest.mark.parametrize(
+        ("accept", "status"),
+        [
+            ("application/sdp", 200),
+            ("text/plain, Application/SDP;level=1", 200),
+            ("application/*", 200),
+            ("*/*", 200),
+            ("", 406),
+            ("text/plain", 406),
+            ("application/sdpx, text/*", 406),
+            ('text/plain;x=",application/sdp', 400),
+        ],
+    )
+    async def test_call_is_refused_when_its_caller_reads_no_session_description(
+        self, make_rig: MakeRig, accept: str, status: int
+    ) -> None:
+        rig = make_rig()
+        rig.carrier(1)
+        answer = rig.send(request("INVITE", changed={"Accept": accept, "Contact": f"<sip:{CALLER}>"}))
+        assert answer.status == status
+        if status == 406:
+            assert answer.headers["accept"] == ["application/sdp"]
 
     @on_loop
     @pytest.mark.parametrize("method", ["INVITE", "OPTIONS"])

@@ -21,11 +21,13 @@ from tests.support.talking import Judge, describe_audio
 class TestRefusedBySwitch:
     @on_loop
     @FROM_EITHER
-    @pytest.mark.parametrize("method", ["SUBSCRIBE", "PUBLISH", "FOO"])
-    async def test_method_is_refused_when_we_do_not_have_it(self, make_rig: MakeRig, side: str, method: str) -> None:
+    @pytest.mark.parametrize(("method", "status"), [("SUBSCRIBE", 405), ("PUBLISH", 405), ("FOO", 501)])
+    async def test_method_is_refused_when_we_do_not_have_it(
+        self, make_rig: MakeRig, side: str, method: str, status: int
+    ) -> None:
         rig, near, far = call_up(make_rig, side)
         said = near.say(method)
-        assert (said.status, said.response.headers["allow"]) == (405, [ALLOW])
+        assert (said.status, said.response.headers["allow"]) == (status, [ALLOW])
         assert far.heard == []
         assert near.reinvite().status == 200
         end(rig, near)
