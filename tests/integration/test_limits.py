@@ -1,6 +1,7 @@
 """Calls per second on every level of the chain, and towards a carrier, with real calls (docs/behaviour.md §2)."""
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -37,20 +38,26 @@ class TestCallsPerSecond:
     def test_burst_gets_as_many_calls_as_the_bucket_holds(self, switch: Switch, configuration: Configuration) -> None:
         carrier = Carrier(free_port(), BUSY)
         route = configuration.route([configuration.carrier(carrier.port)[0]])
+        refused: dict[str, int] = {}
         with carriers(carrier):
             for level, address in limited_customers(configuration, route).items():
                 with Callers(switch, address) as callers:
+                    began = time.monotonic()
                     for _ in range(100):
                         callers.invite()
                     callers.listen(10.0)
-                    assert (callers.count(486), callers.count(503)) == (10, 90), level
-        wait_until(lambda: counted(switch, "CPS_LIMIT") == 270, "all refusals to be recorded")
+                    # The bucket holds ten, and gains one each tenth of a second, should the machine need so long.
+                    gained = int(10 * (time.monotonic() - began))
+                    assert 10 <= callers.count(486) <= 10 + gained, level
+                    refused[level] = callers.count(503)
+                    assert callers.count(486) + refused[level] == 100
+        wait_until(lambda: counted(switch, "CPS_LIMIT") == sum(refused.values()), "all refusals to be recorded")
         refusals = switch.query(
             "SELECT object, count(*) AS rows, sum(calls) AS calls FROM cdr WHERE code = 'CPS_LIMIT' GROUP BY object"
         )
-        assert sorted(row["object"].split(" ")[0] for row in refusals) == ["account", "device", "reseller"]
+        assert {row["object"].split(" ")[0]: row["calls"] for row in refusals} == refused
         # Of one second twenty have a row each and the others share one; a burst may meet two seconds.
-        assert all(row["calls"] == 90 and 21 <= row["rows"] <= 42 for row in refusals)
+        assert all(21 <= row["rows"] <= 42 for row in refusals)
 
     def test_steady_calls_get_the_bucket_and_what_it_gains(self, switch: Switch, configuration: Configuration) -> None:
         carrier = Carrier(free_port(), BUSY)
