@@ -94,6 +94,8 @@ class Run:
 
     def __init__(self, calls: int, loss: int, *, seed: int = 1, t1: float = 0.5, rate: float = 50.0) -> None:
         self.result = Result(calls, loss)
+        self.stories: list[str] = []
+        """What went over the network for each call that was not right."""
         self._t1 = t1
         self._rate = rate
         self._relay = Relay(loss / 100, seed)
@@ -147,8 +149,13 @@ class Run:
             fault = find_fault(talk, called.get(talk.number, []), records)
             if fault:
                 self.result.wrong[fault] += 1
+                self._tell(fault, [talk, *called.get(talk.number, [])])
             else:
                 self.result.right += 1
+
+    def _tell(self, fault: str, talks: list[Talk]) -> None:
+        for talk in talks:
+            self.stories += [f"{fault}: {talk.call_id}", *self._relay.stories.get(talk.call_id, []), ""]
 
 
 def find_fault(caller: Talk, called: list[Talk], records: list[tuple[str, str, str, str]]) -> str:
@@ -234,8 +241,8 @@ def carry(
         note("both ends have nothing more to say")
         run.judge(switch)
         run.result.left = leavings.find(75.0)
-        if run.result.wrong:
-            note(switch.log()[-3000:])
+        if run.result.wrong or run.result.left:
+            note("\n".join([*run.stories, switch.log()[-3000:]]))
     run.result.seconds = time.monotonic() - began
     return run.result
 

@@ -9,6 +9,7 @@ the agents know the switch by another.
 import asyncio
 import random
 import socket
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
@@ -68,6 +69,8 @@ class Relay:
         self._aliases: dict[int, Port] = {}
         self._luck: dict[tuple[int, bool], random.Random] = {}
         self.carried = self.lost = 0
+        self.stories: dict[str, list[str]] = {}
+        """What was carried and lost of each Call-ID, a line for each datagram."""
 
     async def open(self, switch: int, number: int) -> None:
         """Begin to carry for a switch on a port, which the agents know by another."""
@@ -89,10 +92,17 @@ class Relay:
 
     def _pass(self, agent: int, is_up: bool, port: Port, data: bytes, target: int) -> None:
         self.carried += 1
-        if self._luck[agent, is_up].random() < self._loss:
+        is_lost = self._luck[agent, is_up].random() < self._loss
+        self._note(data, f"{time.monotonic():.3f} {'to' if is_up else 'from'} the switch{', lost' if is_lost else ''}")
+        if is_lost:
             self.lost += 1
         else:
             port.send(data, target)
+
+    def _note(self, data: bytes, how: str) -> None:
+        text = data.decode()
+        line = f"{how}: {text.partition(chr(13))[0]} [{header(text, 'cseq')}, {_branch(text)}]"
+        self.stories.setdefault(header(text, "call-id"), []).append(line)
 
     def close(self) -> None:
         """Carry nothing any more."""
@@ -227,7 +237,7 @@ class Agent:
         asyncio.get_running_loop().call_later(self._seconds, self._hang_up, talk)
 
     def _hang_up(self, talk: Talk) -> None:
-        if not talk.is_over:
+        if not talk.is_hung_up:
             talk.cseq += 1
             bye = self._request(talk, "BYE", new_branch(), talk.cseq)
             self._repeat(("BYE", talk.call_id), bye, 8 * self._t1, lambda: self._give_up(talk, "BYE"))
@@ -308,16 +318,20 @@ class LossyCaller(Agent):
             return
         if talk.ack:
             self.repeated["ACK"] += 1
-        elif status < 300:
-            talk.final, talk.is_acknowledged = status, True
-            talk.remote, talk.target = header(text, "to"), header(text, "contact").strip("<>")
-            talk.ack = self._request(talk, "ACK", new_branch(), 1)
-            if talk.number % 2 == 0:
-                self._hang_up_later(talk)
-        else:
-            talk.final, talk.remote = status, header(text, "to")
+            self._send(talk.ack)
+            return
+        talk.final, talk.remote = status, header(text, "to")
+        if status >= 300:
             talk.ack = self._request(talk, "ACK", _branch(text), 1)
+            self._send(talk.ack)
+            return
+        talk.is_acknowledged, talk.target = True, header(text, "contact").strip("<>")
+        talk.ack = self._request(talk, "ACK", new_branch(), 1)
         self._send(talk.ack)
+        if talk.gave_up:
+            self._hang_up(talk)  # nobody wants the call any more (RFC 3261 §13.2.2.4)
+        elif talk.number % 2 == 0:
+            self._hang_up_later(talk)
 
 
 class LossyCarrier(Agent):
