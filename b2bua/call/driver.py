@@ -259,23 +259,28 @@ class CallDriver(EndpointUser):
 
     def _request_received(self, event: RequestReceived, now: float) -> None:
         request, transaction = event.request, event.transaction
-        if not request.to_tag and self._is_unwelcome(request, event.flow):
+        try:
+            self._handle_request(transaction, request, event.flow, now)
+        except Exception:
+            # A fault of ours must not leave the peer without an answer, nor the transaction for ever.
+            log.exception(
+                "request could not be handled", method=request.method, call_id=request.call_id, peer=str(event.flow)
+            )
+            if not transaction.is_answered:
+                self._answer(transaction, request, 500, {})
+
+    def _handle_request(self, transaction: ServerTransaction, request: Request, flow: Flow, now: float) -> None:
+        if not request.to_tag and self._is_unwelcome(request, flow):
             # Ends the server transaction without an answer.
             self.endpoint.transactions.transport_failed(transaction, "source is banned", now)
         elif self.subscriptions is not None and self.subscriptions.takes(request):
-            self.subscriptions.receive(transaction, request, event.flow, self._proved_user)
+            self.subscriptions.receive(transaction, request, flow, self._proved_user)
         elif request.to_tag:
             self._in_dialog(transaction, request)
         elif request.method == "INVITE":
-            try:
-                self._invite_received(transaction, request, event.flow)
-            except Exception:
-                # A fault of ours must not leave the caller without an answer.
-                log.exception("call could not be set up", call_id=request.call_id, peer=str(event.flow))
-                if not transaction.is_answered:
-                    self._answer(transaction, request, 500, {})
+            self._invite_received(transaction, request, flow)
         elif request.method == "REGISTER" and self.registrar is not None:
-            self._register_received(self.registrar, transaction, request, event.flow)
+            self._register_received(self.registrar, transaction, request, flow)
         else:
             self._answer(transaction, request, *self._out_of_dialog(request))
 

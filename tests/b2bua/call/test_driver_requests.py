@@ -307,3 +307,33 @@ class TestOtherRequests:
         rig.hang_up(rig.caller)
         assert rig.wire.labels(CALLER, SWITCH)[-2:] == ["BYE", "481 BYE"]
         assert len(rig.records()) == 1
+
+
+class TestFault:
+    """What a fault of ours comes to; it is made here by taking away what the code needs."""
+
+    @on_loop
+    async def test_caller_is_answered_when_its_call_cannot_be_set_up(self, make_rig: MakeRig) -> None:
+        rig = make_rig()
+        rig.snapshot.devices = None  # type: ignore[assignment]
+        rig.dial()
+        assert rig.caller.status == 500
+        rig.assert_nothing_is_left()
+
+    @on_loop
+    async def test_peer_is_answered_when_its_request_in_a_dialog_cannot_be_handled(self, make_rig: MakeRig) -> None:
+        rig = make_rig()
+        rig.carrier()
+        rig.dial()
+        dialog = rig.caller.leg.dialog  # type: ignore[union-attr]
+        (call,) = rig.driver.calls.values()
+        assert dialog is not None
+        parties, call.parties = call.parties, None  # type: ignore[assignment]
+        info = dialog.request("INFO")
+        rig.caller.endpoint.transactions.send_request(info, dialog.flow, rig.wire.now, None)
+        rig.caller.endpoint.end_of_turn()
+        rig.wire.settle()
+        call.parties = parties
+        assert rig.wire.labels(CALLER, SWITCH)[-2:] == ["INFO", "500 INFO"]
+        rig.hang_up(rig.caller)
+        rig.assert_nothing_is_left()
