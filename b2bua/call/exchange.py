@@ -45,6 +45,9 @@ _OF_A_REFUSAL: Final = ("retry-after", "accept", "recv-info", "warning")
 _DIALOG_IS_GONE: Final = frozenset({404, 408, 410, 416, 481, 482, 484, 485, 502, 604})
 """Answers that end the dialog of the request (RFC 5057 §5.1)."""
 
+_LONGEST_QUESTION: Final = 180.0
+"""Seconds that a user has for the answer to a changed session, from the last 18x on (Timer C, RFC 3261 §16.6)."""
+
 _OURS_ALONE: Final = frozenset({401, 407, 420, 421, 494})
 """A peer's quarrel with us, which the other side cannot mend."""
 
@@ -55,7 +58,9 @@ class ExchangeTimer(IntEnum):
     REPEAT_ANSWER = 0
     """The ACK of the 2xx that was passed on."""
     FINAL = 1
-    """The other side's final answer to an INVITE that it has only said 100 to."""
+    """The other side's final answer to an INVITE that it has only said 100 to, or that is being taken back."""
+    ASKED = 2
+    """The other side's final answer to an INVITE that it asks its user about."""
 
 
 class Passage(Protocol):
@@ -217,8 +222,7 @@ class Exchange(TimerOwner):
         """The other side answers."""
         status = response.status
         if status < 200:
-            if self._is_cancelled:
-                self._send_cancel()
+            self._proceeded(status)
             return
         if not self._is_described:
             return  # a repeated 2xx: the first one is with an engine
@@ -231,6 +235,13 @@ class Exchange(TimerOwner):
             self._succeeded(response)
         elif not self._is_sent_again(response):
             self._failed(status, response)
+
+    def _proceeded(self, status: int) -> None:
+        if self._is_cancelled:
+            self._send_cancel()
+        elif status > 100 and self.method == "INVITE" and not self.transaction.is_answered:
+            self._wait(_LONGEST_QUESTION, ExchangeTimer.ASKED)
+            self._answer(status)  # so that the near side waits as well; without sound, which nobody has agreed on
 
     def _succeeded(self, response: Response) -> None:
         dialog = self.far.dialog
@@ -300,7 +311,7 @@ class Exchange(TimerOwner):
         response = Response.to(self.request, status, body=body)
         if near.user_agent:
             response.headers["server"] = [near.user_agent]
-        if 200 <= status < 300 and self.is_offering:
+        if status < 300 and self.is_offering:
             assert near.dialog is not None
             response.headers["contact"] = [near.dialog.contact]
             response.headers["allow"] = [ALLOW]
@@ -370,6 +381,10 @@ class Exchange(TimerOwner):
     def on_timer(self, kind: int, now: float) -> None:
         """No ACK, or no final answer, yet."""
         self._timer = None
+        if kind == ExchangeTimer.ASKED:
+            self.cancelled()
+            self._wait(self.near.endpoint.timing.transaction, ExchangeTimer.FINAL)
+            return
         if kind == ExchangeTimer.FINAL:
             self.cancelled()
             self.unreachable()

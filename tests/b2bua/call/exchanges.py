@@ -19,11 +19,6 @@ T1_64 = 32.0
 FROM_EITHER = pytest.mark.parametrize("side", ["caller", "callee"])
 
 
-def bug(reason: str) -> pytest.MarkDecorator:
-    """A fault of the product that is reported and not mended yet."""
-    return pytest.mark.xfail(strict=True, reason=reason)
-
-
 def call_up(make_rig: MakeRig, side: str = "caller", **how: object) -> tuple[Rig, Agent, Agent]:
     """A call that is up, the side that asks first, and the other."""
     rig = make_rig(**how)

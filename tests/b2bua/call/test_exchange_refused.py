@@ -8,7 +8,6 @@ from tests.b2bua.call.exchanges import (
     T1_64,
     MakeRig,
     assert_ended,
-    bug,
     call_up,
     end,
     heard,
@@ -264,14 +263,45 @@ class TestSilence:
 
     @on_loop
     @FROM_EITHER
-    @bug("a peer that has answered 180 (it asks its user) is alive: the call need not end 32 s after the request")
     async def test_call_goes_on_when_the_other_side_asks_its_user(self, make_rig: MakeRig, side: str) -> None:
+        rig, near, far = call_up(make_rig, side)
+        far.statuses["INVITE"] = 0
+        said = near.reinvite()
+        far.reply(heard(far), 180)
+        rig.wire.advance(T1_64 + 8.0)
+        assert len(rig.driver.calls) == 1
+        assert rig.wire.responses(180, SWITCH, near.host)[-1].method == "INVITE"
+        far.reply(heard(far), 200)
+        assert said.status == 200
+        end(rig, near)
+
+    @on_loop
+    @FROM_EITHER
+    async def test_request_is_taken_back_when_the_other_sides_user_does_not_answer(
+        self, make_rig: MakeRig, side: str
+    ) -> None:
+        rig, near, far = call_up(make_rig, side)
+        far.statuses["INVITE"] = 0
+        said = near.reinvite()
+        far.reply(heard(far), 180)
+        rig.wire.advance(179.0)
+        assert not heard(far).is_cancelled
+        rig.wire.advance(2.0)
+        assert heard(far).is_cancelled
+        assert said.status == 487
+        end(rig, near)
+
+    @on_loop
+    @FROM_EITHER
+    async def test_call_ends_when_the_other_side_falls_silent_while_it_asks(self, make_rig: MakeRig, side: str) -> None:
         rig, near, far = call_up(make_rig, side)
         far.statuses["INVITE"] = 0
         near.reinvite()
         far.reply(heard(far), 180)
-        rig.wire.advance(T1_64 + 8.0)
-        assert len(rig.driver.calls) == 1
+        rig.wire.unreachable.add(far.host)
+        rig.wire.advance(181.0 + T1_64)
+        rig.wire.unreachable.clear()
+        assert rig.driver.calls == {}
 
     @on_loop
     @FROM_EITHER
