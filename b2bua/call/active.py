@@ -7,47 +7,38 @@ from typing import TYPE_CHECKING, Any, Final
 
 from b2bua.call import digits
 from b2bua.call import effects as do
-from b2bua.call.anchor import NO_MEDIA, Anchor, code_of, status_of
+from b2bua.call.anchor import NO_MEDIA, Anchor, status_of
 from b2bua.call.announcement import Announcement
-from b2bua.call.branches import Branches, Failure
+from b2bua.call.attempts import Attempts
 from b2bua.call.callee_leg import CalleeLeg
 from b2bua.call.caller_leg import CallerLeg
 from b2bua.call.controller import NORMAL_CLEARING, Call, State
-from b2bua.call.custody import Custody
-from b2bua.call.disposition import STOPS
 from b2bua.call.events import (
     Acknowledged,
     Answered,
-    AttemptFailed,
     CallTimer,
     Cancelled,
     Event,
     HangupOrdered,
     HungUp,
-    Progressed,
-    SentOn,
     Side,
     TimerExpired,
 )
 from b2bua.call.exchange import OFFERING, Described, Exchange
 from b2bua.call.exchanges import Exchanges
-from b2bua.call.invitation import asked_for, shown_caller
 from b2bua.call.leg import ALLOW, NOBODY, Leg
 from b2bua.call.parties import Parties
-from b2bua.call.places import Places
 from b2bua.call.recording import Recording
 from b2bua.call.ringback import Ringback
 from b2bua.call.session_keeper import SessionKeeper
 from b2bua.call.taken import Taken
 from b2bua.call.transfers import Transfers
-from b2bua.policy.decision import Attempt, Contact, Decision
-from b2bua.sip.digest_client import DigestClient
+from b2bua.policy.decision import Attempt, Decision
 from b2bua.sip.message import Request, Response
-from b2bua.sip.reason import q850_cause
 from b2bua.sip.timers import Timer
 from b2bua.sip.transactions import ServerTransaction
-from b2bua.sip.uri import escape_user, join_host_port
-from b2bua.transport.endpoint import TimerOwner, new_token
+from b2bua.sip.uri import join_host_port
+from b2bua.transport.endpoint import TimerOwner
 from cdr.record import AttemptRecord
 from media.errors import MediaError
 from media.sdp import audio_codecs, filter_codecs
@@ -72,12 +63,9 @@ class ActiveCall(TimerOwner):
 
     __slots__ = (
         "_announcement",
-        "_branches",
-        "_custody",
+        "_attempts",
         "_driver",
         "_exchanges",
-        "_places",
-        "_privacy",
         "_recording",
         "_ringback",
         "_sessions",
@@ -106,7 +94,6 @@ class ActiveCall(TimerOwner):
         privacy: str = "",
     ) -> None:
         self._driver = driver
-        self._privacy = privacy
         self.max_forwards = max_forwards
         self.offer = offer
         self._timer: Timer[TimerOwner] | None = None
@@ -118,11 +105,9 @@ class ActiveCall(TimerOwner):
         self._taken = Taken(driver, decision)
         self._recording = Recording(driver, decision, self._taken, record)
         self._exchanges = Exchanges()
-        self._branches = Branches()
-        self._places = Places(driver)
+        self._attempts = Attempts(driver, privacy)
         self._sessions = SessionKeeper(self, driver.session_timer)
         self.transfers = Transfers(driver)
-        self._custody = Custody(driver)
         self._ringback: Ringback | None = None
         self._announcement: Announcement | None = None
         """What the caller hears before its refusal, once the call is over."""
@@ -199,21 +184,11 @@ class ActiveCall(TimerOwner):
 
     def callee_responded(self, leg: CalleeLeg, response: Response) -> None:
         """An answer to our INVITE came."""
-        if leg not in self._branches.legs:
-            return
-        status = response.status
-        if status < 200:
-            body = self.permitted(response.body) or b""
-            if body and self.anchor is not None:
-                done = partial(self._progressed, leg, status)
-                self.pass_from_callee(self.anchor, leg, body, done, is_early=True)
-            else:
-                self.handle(Progressed(status, self.parties.as_ours(body, self.parties.caller)))
-        elif status < 300:
-            self._callee_answered(leg, response)
-        else:
-            self._places.refused(self.attempt, response)
-            self._branch_failed(leg, status, q850_cause(response.headers))
+        self._attempts.responded(self, leg, response)
+
+    def callee_unreachable(self, leg: CalleeLeg, code: str) -> None:
+        """No answer will come."""
+        self._attempts.unreachable(self, leg, code)
 
     def pass_from_callee(
         self,
@@ -226,63 +201,12 @@ class ActiveCall(TimerOwner):
     ) -> None:
         """Lead a callee's description through the engine: an answer, or the offer where the INVITE has none."""
         if self._ringback is not None and self._ringback.stop():
-            self._begin_early_dialog()
+            self.begin_early_dialog()
         self._ringback = None
         if self.offer:
             anchor.answer(self.parties.caller, leg, body, done, is_early=is_early)
         else:
             anchor.offer(leg, self.parties.caller, body, done)
-
-    def _progressed(self, leg: CalleeLeg, status: int, result: bytes | MediaError) -> None:
-        if leg in self._branches.legs:
-            body = b"" if isinstance(result, MediaError) else result  # it rings all the same
-            self.handle(Progressed(status, self.parties.as_ours(body, self.parties.caller)))
-
-    def _branch_failed(self, leg: CalleeLeg, status: int, cause: int | None, code: str = "") -> None:
-        whole = self._branches.fail(leg, status, cause, code)
-        if whole is None:
-            return
-        self._recording.record.sip_code = whole[0]
-        if (self._places.has_redirection and whole[0] not in STOPS) or self._places.takes_next_server(status, code):
-            self.handle(SentOn())
-        else:
-            self._attempt_failed(whole)
-
-    def _attempt_failed(self, whole: Failure) -> None:
-        if 300 <= whole[0] < 400 and self.attempt.gateway.follows_redirects:
-            whole = (0, None, "TRANSPORT_FAILURE")  # it has led to nowhere
-        self.handle(AttemptFailed(*whole))
-
-    def _callee_answered(self, leg: CalleeLeg, response: Response) -> None:
-        body = self.permitted(response.body)
-        if body is None:
-            leg.refuse_answer(65, "CODEC_NOT_ALLOWED")
-            self._branch_failed(leg, 0, None, "CODEC_NOT_ALLOWED")
-            return
-        self._branches.win(leg)
-        self._places.answered()
-        if self.anchor is None:
-            self.answered_by(leg, response, body)
-            return
-        self.early_dialog_begun(leg)  # it may hang up meanwhile
-        # One that came while it rang is passed again: it may have been silent for long, or another leg's is newer.
-        asked = body or self.anchor.last_answer(leg)
-        if asked:
-            done = partial(self._answer_passed, leg, response, has_session=bool(body))
-            self.pass_from_callee(self.anchor, leg, asked, done)
-        else:
-            self.answered_by(leg, response, body)
-
-    def _answer_passed(
-        self, leg: CalleeLeg, response: Response, result: bytes | MediaError, *, has_session: bool
-    ) -> None:
-        if leg not in self._branches.legs:
-            return
-        if isinstance(result, MediaError):
-            leg.refuse_answer(47, code_of(result))
-            self._branch_failed(leg, 0, None, code_of(result))
-        else:
-            self.answered_by(leg, response, result if has_session else b"")
 
     def answered_by(self, leg: CalleeLeg, response: Response, body: bytes) -> None:
         """A callee has answered, with this session as the caller's engine or it itself describes it."""
@@ -311,24 +235,13 @@ class ActiveCall(TimerOwner):
         """The one under way."""
         return self.decision.attempts[self.call.attempt]
 
-    def _note_silence(self) -> None:
-        gateway_id = self.attempt.gateway.id
-        if gateway_id and self._places.is_spent:
-            self._driver.health.silent(gateway_id)
-
-    def callee_unreachable(self, leg: CalleeLeg, code: str) -> None:
-        """No answer will come."""
-        if leg in self._branches.legs:
-            self._note_silence()
-            self._branch_failed(leg, 0, None, code)
-
     def leg_hung_up(self, leg: Leg, cause: int | None) -> None:
         """A BYE came."""
         if self.call.state < State.ANSWERED:
             if leg is self.parties.caller:
                 self.cancelled()  # a BYE in an early dialog is as good (RFC 3261 §15)
-            elif isinstance(leg, CalleeLeg) and leg.is_answered and leg in self._branches.legs:
-                self._branch_failed(leg, 480, cause)  # its answer still waits for the media engine
+            elif isinstance(leg, CalleeLeg):
+                self._attempts.hung_up(self, leg, cause)
         elif self.transfers.is_asked_by(leg):
             self.transfers.transferor_left()  # the other side waits for the new connection
         else:
@@ -470,20 +383,14 @@ class ActiveCall(TimerOwner):
 
     def take_over(self, old: "ActiveCall") -> None:
         """Take over the callee of a call of the same account, which ends; to be done before anything else."""
-        self._custody.take(self, old)
+        self._attempts.custody.take(self, old)
 
     def on_timer(self, kind: int, now: float) -> None:
         """The call's timer ran out."""
         self._timer = None
-        if kind == CallTimer.SILENCE:
-            self._note_silence()
-        if (self._places.has_redirection and kind in (CallTimer.SILENCE, CallTimer.PROGRESS)) or (
-            kind == CallTimer.SILENCE and self._places.takes_next_server(0, "NO_RESPONSE")
-        ):
-            self._branches.abandon()
-            self.handle(SentOn())
-            return
-        self.handle(TimerExpired(CallTimer(kind), self.talked()))
+        timer = CallTimer(kind)
+        if not self._attempts.goes_on(self, timer):
+            self.handle(TimerExpired(timer, self.talked()))
 
     def talked(self) -> float:
         """Seconds since the answer."""
@@ -507,7 +414,7 @@ class ActiveCall(TimerOwner):
     def _admit_carrier(self, effect: do.AdmitCarrier) -> None:
         self._recording.begin_attempt(effect.attempt + 1)
         attempt = self.decision.attempts[effect.attempt]
-        self._taken.admit_carrier(self, attempt, is_reached=self._custody.leg is not None)
+        self._taken.admit_carrier(self, attempt, is_reached=self._attempts.custody.leg is not None)
 
     def _release_carrier(self, effect: do.ReleaseCarrier) -> None:
         self._taken.release_carrier(self.decision.attempts[effect.attempt])
@@ -515,131 +422,18 @@ class ActiveCall(TimerOwner):
     # Effects: signalling
 
     def _send_invite(self, effect: do.SendInvite) -> None:
-        driver = self._driver
-        attempt = self.decision.attempts[effect.attempt]
-        gateway = attempt.gateway
-        if effect.attempt:
-            self._begin_early_dialog()
-        record = self._recording.record
-        record.attempt = effect.attempt + 1
-        if attempt.carrier is not None:
-            record.carrier_id, record.gateway_id = attempt.carrier.id, gateway.id
-        record.source_sent, record.destination_sent = attempt.source, attempt.destination
-        self._branches.begin()
-        self._places.begin()
-        if self._custody.leg is not None:
-            self._custody.invite(self, self._custody.leg, attempt)
-            return
-        places = self._places.first(attempt)
-        offer = filter_codecs(self.offer, attempt.codecs) if self.offer else self.offer
-        if not places or offer is None:
-            self.handle(AttemptFailed(0, None, "CODEC_NOT_ALLOWED" if places else "TRANSPORT_FAILURE"))
-            return
-        if attempt.carrier is not None and self.decision.kind != "emergency":
-            if driver.health.is_down(gateway):
-                # Another call went to try it, after this one was decided on.
-                self.handle(AttemptFailed(0, None, "NO_RESPONSE"))
-                return
-            driver.health.tried(gateway.id)
-        legs = [CalleeLeg(driver.endpoint, place.flow, self, driver.user_agent) for place in places]
-        for leg in legs:
-            leg.gateway_id, leg.media = gateway.id, gateway.media
-            self._branches.add(leg)
-        self.parties.callee = legs[0]
-        if self.anchor is None:
-            self._anchor_as_needed(attempt, places)
-        self._invite_all(list(zip(legs, places, strict=True)), attempt, offer)
+        self._attempts.begin(self, effect.attempt)
 
-    def _anchor_as_needed(self, attempt: Attempt, places: list[Contact]) -> None:
-        """Let media go through an engine where it would not find a telephone behind NAT, or is to be converted."""
-        driver = self._driver
-        is_hidden = attempt.contacts and driver.anchors_nat and any(place.flow.is_behind_nat for place in places)
-        is_converted = attempt.gateway.media.needs_engine or self.caller.media.needs_engine
-        if (is_hidden or is_converted) and driver.has_media:
-            self.anchor = driver.new_anchor(self.call_id)
+    def _send_on(self, _: do.SendOn) -> None:
+        self._attempts.send_on(self)
 
-    def _invite_all(self, calls: list[tuple[CalleeLeg, Contact]], attempt: Attempt, offer: bytes) -> None:
-        """Call the places of an attempt, with one offer for all."""
-        if self.anchor is None and attempt.gateway.media.needs_encryption:
-            self._branches.abandon()
-            self.handle(AttemptFailed(0, None, NO_MEDIA))
-        elif self.anchor is None:
-            for leg, place in calls:
-                self._invite(leg, place, attempt, offer)
-        elif offer:
-            self.anchor.offer(
-                self.parties.caller, calls[0][0], offer, partial(self._offer_passed, calls, attempt, offer)
-            )
-        else:
-            self._renew_anchor()
-            self._offer_passed(calls, attempt, offer, offer)
-
-    def _renew_anchor(self) -> None:
-        """Whoever was called before has made an offer, and has gone: the next one's is the first again."""
-        if self.anchor is not None and self.anchor.is_begun:
-            self.anchor.end()
-            self.anchor = self._driver.new_anchor(self.next_media())
-
-    def _offer_passed(
-        self, calls: list[tuple[CalleeLeg, Contact]], attempt: Attempt, offer: bytes, result: bytes | MediaError
-    ) -> None:
-        left = [(leg, place) for leg, place in calls if leg in self._branches.legs]
-        if not left:
-            return  # given up meanwhile
-        if isinstance(result, MediaError):
-            code, must_pass = code_of(result), self.anchor is None or self.decision.must_be_anchored
-            if self.anchor is not None and not must_pass:
-                # Nobody has asked for it: such a call goes from end to end rather than not at all.
-                self.anchor.end()
-                self.anchor = None
-            if must_pass or attempt.gateway.media.needs_encryption:
-                self._branches.abandon()
-                self.handle(AttemptFailed(0, None, code))
-                return
-            result = offer
-        for leg, place in left:
-            self._invite(leg, place, attempt, result)
-
-    def _begin_early_dialog(self) -> None:
+    def begin_early_dialog(self) -> None:
         """Somebody else is called: what was said to the one before leads to nothing."""
         self._exchanges.abandon()
         self.parties.caller.new_attempt()
 
-    def _send_on(self, _: do.SendOn) -> None:
-        """Call the next place that the gateway has named, or its next server."""
-        self._begin_early_dialog()
-        attempt = self.attempt
-        offer = filter_codecs(self.offer, attempt.codecs) if self.offer else self.offer
-        assert offer is not None  # it was sent to the gateway
-        place = self._places.next(attempt)
-        if place is None:
-            self._attempt_failed(self._branches.best)
-            return
-        leg = self.parties.callee = CalleeLeg(self._driver.endpoint, place.flow, self, self._driver.user_agent)
-        leg.media = attempt.gateway.media
-        if not self._places.is_sent_on:
-            leg.gateway_id = attempt.gateway.id
-        self._recording.record.sip_code = 0
-        self._branches.add(leg)
-        self._invite_all([(leg, place)], attempt, offer)
-
-    def _invite(self, leg: CalleeLeg, place: Contact, attempt: Attempt, offer: bytes) -> None:
-        record, gateway = self._recording.record, attempt.gateway
-        # Only the gateway itself may ask for what we prove to it.
-        if gateway.login is not None and (not self._places.is_sent_on or place.flow.host == gateway.host):
-            leg.proof = DigestClient(gateway.login.username, gateway.login.secret, new_token)
-        who = shown_caller(self._driver, attempt, leg.flow, self.parties.caller.request, self._privacy)
-        address = leg.flow.address
-        to = f"<sip:{escape_user(attempt.destination)}@{self._places.domain or address}>"
-        asked = asked_for(self._driver, self.decision.account, attempt, place, has_offer=bool(self.offer))
-        extra = who.headers | asked
-        dialog = leg.send_invite(place.uri, who.caller, to, self.max_forwards, self.parties.as_ours(offer, leg), extra)
-        self._driver.ladders.join(self.call_id, dialog.call_id)
-        if leg is self.parties.callee:
-            record.b_call_id, record.b_transport, record.b_address = dialog.call_id, leg.flow.transport, address
-
     def _send_cancel(self, _: do.SendCancel) -> None:
-        self._branches.abandon()
+        self._attempts.abandon()
 
     def _send_ack(self, effect: do.SendAck) -> None:
         # One that comes from another call has been acknowledged long ago.
@@ -726,9 +520,9 @@ class ActiveCall(TimerOwner):
         self._driver.forget(self)
         # Late messages find the legs through their transactions; the call itself is freed at once.
         self.parties.caller.outlive_call(self._driver.remove_dialog)
-        for leg in (*self.parties.legs, *self._branches.legs):
+        for leg in (*self.parties.legs, *self._attempts.legs):
             leg.user = NOBODY
-        self._custody.end()
+        self._attempts.custody.end()
         if self._announcement is not None:
             self._announcement.begin()
 
