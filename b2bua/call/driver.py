@@ -14,12 +14,13 @@ import structlog
 from b2bua.ban.scanners import is_scanner
 from b2bua.ban.service import BanService
 from b2bua.call.active import ActiveCall
-from b2bua.call.anchor import Anchor, address_towards, figures_of, is_hidden
+from b2bua.call.anchor import Anchor, address_towards, figures_of
 from b2bua.call.announcement import Announcement, Announcements
 from b2bua.call.authentication import Authenticator
+from b2bua.call.call_request import CallRequestReader, is_emergency, wanted_privacy
 from b2bua.call.callee_leg import CalleeLeg
 from b2bua.call.caller_leg import CallerLeg
-from b2bua.call.carrier_registration import CarrierRegistrations, dialled_number
+from b2bua.call.carrier_registration import CarrierRegistrations
 from b2bua.call.client_request import ClientRequest
 from b2bua.call.controller import FundsRules, State
 from b2bua.call.digits import tell
@@ -27,7 +28,6 @@ from b2bua.call.disposition import refusal
 from b2bua.call.events import Event, HangupOrdered, Invited
 from b2bua.call.exchange import METHODS as EXCHANGED
 from b2bua.call.exchange import OFFERING, Exchange
-from b2bua.call.forwarding import HEADER as FORWARD_HEADER
 from b2bua.call.forwarding import ForwardSigner
 from b2bua.call.gateway_location import GatewayLocator, is_address, with_trust
 from b2bua.call.health import GatewayHealth, Probe, Prober
@@ -43,13 +43,11 @@ from b2bua.live.connection import StoreAway
 from b2bua.policy.accounts import Device
 from b2bua.policy.checks import decide
 from b2bua.policy.decision import AUTHENTICATE, CallRequest, Contact, Decision
-from b2bua.policy.devices import normalise_address
 from b2bua.policy.routes import Gateway
 from b2bua.policy.snapshot import Snapshot
 from b2bua.registrar.bindings import Binding
 from b2bua.registrar.service import EXTENSIONS, Registrar
 from b2bua.registrar.subscription import EVENT
-from b2bua.sip.address import Address
 from b2bua.sip.digest import Challenge
 from b2bua.sip.errors import ParseError
 from b2bua.sip.events import (
@@ -68,8 +66,6 @@ from b2bua.sip.message import Request, Response
 from b2bua.sip.multipart import settle_body
 from b2bua.sip.reason import format_reason
 from b2bua.sip.transactions import ClientTransaction, ServerTransaction
-from b2bua.sip.uri import URI
-from b2bua.sip.via import Via
 from b2bua.transport.endpoint import Endpoint, EndpointUser, new_token
 from cdr.journal import JournalWriter
 from cdr.media import make_line
@@ -78,7 +74,6 @@ from conf.settings import Settings
 from media.client import MediaClient
 from media.engine_address import OWN
 from media.report import CallReport
-from media.sdp import audio_codecs, connection_address
 from rating.errors import MissingExchangeRate
 from rating.tariff import ONE
 
@@ -87,8 +82,6 @@ log = structlog.get_logger()
 _METHODS: Final = frozenset({"INVITE", "BYE", "OPTIONS"})
 _WITH_SESSION: Final = frozenset({*OFFERING, "ACK", "PRACK"})
 """Methods whose bodies, and those of their answers, are the session's."""
-_LONGEST_NUMBER: Final = 128
-"""Most characters of a number or name that a record keeps."""
 
 
 class CallDriver(EndpointUser):
@@ -138,7 +131,7 @@ class CallDriver(EndpointUser):
         self.subscriptions: Subscriptions | None = None
         self.carrier_registrations: CarrierRegistrations | None = None
         self.session_timer = settings.sip.session_timer
-        self._proxies = frozenset(settings.sip.trusted_proxies)
+        self._reader = CallRequestReader(frozenset(settings.sip.trusted_proxies), signer)
         self._ends_suspended = settings.call.ends_suspended
         self.refusals = RefusalCounter(settings.call.refusal_rows, self.write_refusal)
         self.media: MediaClient | None = None
@@ -296,7 +289,7 @@ class CallDriver(EndpointUser):
     def _proved_user(self, transaction: ServerTransaction, request: Request, flow: Flow) -> tuple[str, Device] | None:
         """Where a request comes from and the SIP user that it proves to be of; None: it has been challenged."""
         try:
-            source = self._source_address(request, flow)
+            source = self._reader.source_address(request, flow)
         except ParseError as error:
             self._answer(transaction, request, error.status_hint, {})
             return None
@@ -310,11 +303,11 @@ class CallDriver(EndpointUser):
         """Whether a request comes from a scanner, or from a banned source behind a proxy of ours (§1.6)."""
         if self.bans is None:
             return False
-        is_behind_proxy = flow.host in self._proxies
+        is_behind_proxy = flow.host in self._reader.proxies
         if not is_behind_proxy and not is_scanner(request.headers.first("user-agent")):
             return False
         try:
-            source = self._source_address(request, flow)
+            source = self._reader.source_address(request, flow)
         except ParseError:
             return False
         if is_behind_proxy and self.bans.is_banned(source, self.endpoint.now()):
@@ -385,69 +378,19 @@ class CallDriver(EndpointUser):
         if not is_readable:  # what answers a call describes a session
             self._answer(transaction, request, 406, {"accept": SDP})
             return
-        if (len(self.calls) >= self._max_calls or self.journal.is_stuck) and not self._is_emergency(request):
+        is_full = len(self.calls) >= self._max_calls or self.journal.is_stuck
+        if is_full and not is_emergency(request, self._snapshot()):
             # Not recorded: a flood must not fill the disk, and a full disk takes nothing.
             overload = refusal("OVERLOAD")
             reason = format_reason(overload.cause, overload.code)
             self._answer(transaction, request, 503, {"reason": reason, "retry-after": str(overload.retry_after)})
             return
         try:
-            facts = self._read_facts(request, flow)
+            facts = self._reader.read(request, flow, self._snapshot(), self.endpoint, notes_nat=self.anchors_nat)
         except ParseError as error:
             self._answer(transaction, request, error.status_hint, {})
             return
         self._decide(transaction, request, flow, facts)
-
-    def _is_emergency(self, request: Request) -> bool:
-        """Whether a number is called that is never refused for want of room."""
-        try:
-            number = URI.parse(request.uri).number
-        except ParseError:
-            return False
-        return self._snapshot().emergency.find(number) is not None
-
-    def _read_facts(self, request: Request, flow: Flow) -> CallRequest:
-        source = self._source_address(request, flow)
-        here = [gateway for _, gateway in self._snapshot().gateways_at.get(source, ())]
-        # What comes to our registration at a carrier names us in the Request-URI, and the DID in To.
-        number = dialled_number(request, URI.parse(request.uri).number, here)
-        caller = Address.parse(request.headers["from"][0]).uri.number
-        hops = request.headers.first("max-forwards") or "70"
-        if not (hops.isascii() and hops.isdigit()) or len(hops := hops.lstrip("0") or "0") > 3:
-            raise ParseError("Max-Forwards is not a number up to 255")
-        facts = CallRequest(
-            source,
-            number[:_LONGEST_NUMBER],
-            caller[:_LONGEST_NUMBER],
-            tuple(audio_codecs(request.body)),
-            int(hops),
-            self._is_looped(request),
-        )
-        if "p-asserted-identity" in request.headers:
-            facts.asserted = _asserted_number(request)
-        if FORWARD_HEADER in request.headers:
-            value = request.headers[FORWARD_HEADER][0]
-            facts.forwarded_by = self.signer.account_of(value, facts.destination, time.time())
-        if self.anchors_nat:
-            facts.is_behind_nat = _is_behind_nat(request, flow)
-        return facts
-
-    def _source_address(self, request: Request, flow: Flow) -> str:
-        """Where a request comes from: behind a proxy of ours, what that proxy has seen (docs/behaviour.md §1.4)."""
-        if flow.host not in self._proxies or len(request.headers["via"]) < 2:
-            return flow.host
-        via = Via.parse(request.headers["via"][1])
-        return normalise_address(via.parameters.get("received") or via.host)
-
-    def _is_looped(self, request: Request) -> bool:
-        vias = request.headers["via"]
-        if len(vias) < 2:
-            return False
-        for value in vias[1:]:
-            via = Via.parse(value)
-            if self.endpoint.is_ours(via.host, via.port):
-                return True
-        return False
 
     def _decide(self, transaction: ServerTransaction, request: Request, flow: Flow, facts: CallRequest) -> None:
         snapshot = self._snapshot()
@@ -530,7 +473,7 @@ class CallDriver(EndpointUser):
             record.carrier_id, record.gateway_id = decision.carrier.id, decision.gateway.id
         if decision.gateway is not None:
             flow = with_trust(flow, decision.gateway)
-        hops, privacy = facts.max_forwards - 1, _privacy(request)
+        hops, privacy = facts.max_forwards - 1, wanted_privacy(request)
         call = ActiveCall(self, record.call_id, decision, record, request.body, hops, privacy)
         if request.via.host != flow.host:
             flow.is_behind_nat = is_address(request.via.host)
@@ -749,38 +692,6 @@ def _settle(message: Request | Response) -> None:
     is_plain = message.headers.first("content-type") == SDP or message.method not in _WITH_SESSION
     if not is_plain and not settle_body(message):
         message.body = b""
-
-
-def _privacy(request: Request) -> str:
-    """What the caller wants hidden of itself (RFC 3323 §4.2); empty: nothing."""
-    wanted = request.headers.first("privacy").lower().replace(" ", "")
-    return wanted if {"id", "user", "header"} & set(wanted.split(";")) else ""
-
-
-def _is_behind_nat(request: Request, flow: Flow) -> bool:
-    """Whether Via, Contact or the session names an address of a network that we do not see (docs/behaviour.md §5)."""
-    source = flow.host
-    if is_hidden(request.via.host, source) or is_hidden(connection_address(request.body), source):
-        return True
-    contact = request.headers.first("contact")
-    if f"@{source}" in contact or f"@[{source}]" in contact:
-        return False  # as of nearly everybody: it need not be parsed
-    try:
-        return is_hidden(Address.parse(contact).uri.host, source)
-    except ParseError:
-        return False
-
-
-def _asserted_number(request: Request) -> str:
-    """The number of P-Asserted-Identity (RFC 3325 §9.1), of a tel or sip URI; empty: none that can be read."""
-    for value in request.headers["p-asserted-identity"]:
-        try:
-            number = Address.parse(split_outside_quotes(value, ",")[0]).uri.number
-        except (ParseError, IndexError):
-            continue
-        if number:
-            return number[:_LONGEST_NUMBER]
-    return ""
 
 
 _EXTENSIONS: Final = frozenset({"timer", "100rel", "replaces"})
