@@ -20,23 +20,23 @@ help: ## Show the targets
 run: $(VENV)/.run $(VENV)/.assets ## Run the whole system in this terminal, Ctrl-C ends it
 	@exec $(BIN)/python -m b2bua $(ARGS) run
 
-# Tests that share a running switch, and look at clocks: one after the other. Peers of ours and browsers wait for each other
-# most of the time, so that two at once do not hinder each other.
-SWITCHED := tests/behaviour tests/integration
-PAIRED := tests/browser tests/interop
-TOGETHER := -n 2 --dist loadgroup
+# Tests that load a switch and look at clocks: one after the other. Those of peers and browsers wait for each other most of
+# the time, so that two at once do not hinder each other. The tests of a file share what it sets up, so they stay together.
+ALONE := $(addprefix tests/integration/test_,crash.py deck.py limits.py load.py loss.py media_soak.py)
+PAIRED := tests/browser tests/interop tests/behaviour tests/integration
+TOGETHER := -n 2 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.dev $(VENV)/.browser ## Run the tests, but for the slow ones
 	@.ci/packages sipp chromium sipvicious baresip
-	@$(BIN)/python -m pytest $(TOGETHER) -m "not slow" $(addprefix --ignore=,$(SWITCHED) $(PAIRED)) $(ARGS)
-	@$(BIN)/python -m pytest $(TOGETHER) -m "not slow" $(PAIRED) $(ARGS)
-	@$(BIN)/python -m pytest -m "not slow" $(SWITCHED) $(ARGS)
+	@$(BIN)/python -m pytest $(TOGETHER) -m "not slow" $(addprefix --ignore=,$(PAIRED)) $(ARGS)
+	@$(BIN)/python -m pytest $(TOGETHER) -m "not slow" $(PAIRED) $(addprefix --ignore=,$(ALONE)) $(ARGS)
+	@$(BIN)/python -m pytest -m "not slow" $(ALONE) $(ARGS)
 
 test-all: $(VENV)/.dev $(VENV)/.browser ## Run all tests
 	@.ci/packages sipp chromium sipvicious baresip
-	@$(BIN)/python -m pytest $(TOGETHER) $(addprefix --ignore=,$(SWITCHED) $(PAIRED)) $(ARGS)
-	@$(BIN)/python -m pytest $(TOGETHER) $(PAIRED) $(ARGS)
-	@$(BIN)/python -m pytest $(SWITCHED) $(ARGS)
+	@$(BIN)/python -m pytest $(TOGETHER) $(addprefix --ignore=,$(PAIRED)) $(ARGS)
+	@$(BIN)/python -m pytest $(TOGETHER) $(PAIRED) $(addprefix --ignore=,$(ALONE)) $(ARGS)
+	@$(BIN)/python -m pytest $(ALONE) $(ARGS)
 
 browser: $(VENV)/.dev $(VENV)/.browser ## Run the tests that use the panel in a real browser
 	@.ci/packages chromium

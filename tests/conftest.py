@@ -2,22 +2,10 @@
 
 import asyncio
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.support.servers import Run, Servers, running_servers
-
-TESTS = Path(__file__).parent
-WHOLE_FOLDERS = ("interop",)
-"""Folders whose tests share one running switch."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what shares the fixtures of a file or folder in one process, where tests run in several."""
-    for item in items:
-        path = item.path.relative_to(TESTS)
-        item.add_marker(pytest.mark.xdist_group(path.parts[0] if path.parts[0] in WHOLE_FOLDERS else str(path)))
 
 
 @pytest.fixture(scope="session")
