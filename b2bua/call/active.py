@@ -389,7 +389,7 @@ class ActiveCall(TimerOwner):
         """The call's timer ran out."""
         self._timer = None
         timer = CallTimer(kind)
-        if not self._attempts.goes_on(self, timer):
+        if not self._attempts.timed_out(self, timer):
             self.handle(TimerExpired(timer, self.talked()))
 
     def talked(self) -> float:

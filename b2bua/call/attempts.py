@@ -252,7 +252,7 @@ class Attempts:
         if leg.is_answered and leg in self._branches.legs:
             self._branch_failed(call, leg, 480, cause)
 
-    def goes_on(self, call: "ActiveCall", timer: CallTimer) -> bool:
+    def timed_out(self, call: "ActiveCall", timer: CallTimer) -> bool:
         """A timer of the call ran out; returns whether the attempt goes on, at another place."""
         is_silent = timer == CallTimer.SILENCE
         if is_silent:

@@ -21,6 +21,15 @@ def request(method: str = "OPTIONS", *, sent_by: str = f"{CALLER}:5060", **more:
     return sip.request(method, sent_by=sent_by, uri=f"sip:{NUMBER}@{SWITCH}", **more)
 
 
+def say(rig: Rig, method: str) -> None:
+    """The caller sends a request within its dialog."""
+    dialog = rig.caller.leg.dialog  # type: ignore[union-attr]
+    assert dialog is not None
+    rig.caller.endpoint.transactions.send_request(dialog.request(method), dialog.flow, rig.wire.now, None)
+    rig.caller.endpoint.end_of_turn()
+    rig.wire.settle()
+
+
 class TestRefusal:
     @on_loop
     async def test_caller_is_refused_when_an_account_above_it_is_blocked(self, make_rig: MakeRig) -> None:
@@ -288,11 +297,7 @@ class TestOtherRequests:
         rig = make_rig()
         rig.carrier()
         rig.dial()
-        dialog = rig.caller.leg.dialog  # type: ignore[union-attr]
-        assert dialog is not None
-        rig.caller.endpoint.transactions.send_request(dialog.request(method), dialog.flow, rig.wire.now, None)
-        rig.caller.endpoint.end_of_turn()
-        rig.wire.settle()
+        say(rig, method)
         assert [each.message for each in rig.wire.carried if each.label == f"{status} {method}"]
         assert len(rig.driver.calls) == 1
         rig.hang_up(rig.caller)
@@ -325,14 +330,9 @@ class TestFault:
         rig = make_rig()
         rig.carrier()
         rig.dial()
-        dialog = rig.caller.leg.dialog  # type: ignore[union-attr]
         (call,) = rig.driver.calls.values()
-        assert dialog is not None
         parties, call.parties = call.parties, None  # type: ignore[assignment]
-        info = dialog.request("INFO")
-        rig.caller.endpoint.transactions.send_request(info, dialog.flow, rig.wire.now, None)
-        rig.caller.endpoint.end_of_turn()
-        rig.wire.settle()
+        say(rig, "INFO")
         call.parties = parties
         assert rig.wire.labels(CALLER, SWITCH)[-2:] == ["INFO", "500 INFO"]
         rig.hang_up(rig.caller)
